@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * trie.h - the only writer of route_nodes and route_leaves (format and lookup: ebpf/trie.h).
+ *
+ * All tries, the tenants' routes and the allow and deny sets in both families, share one pool. A
+ * trie is its root, a number that the caller keeps and publishes; 0 is the empty trie.
+ *
+ * Published nodes are never written. A transaction copies what it changes and works on the caller's
+ * private copies of the roots:
+ *
+ *	spw_trie_txn_begin(pool, &txn);
+ *	root = tenant->route_root[0];
+ *	spw_trie_insert(txn, &root, &prefix, leaf, false);	any number of changes, any roots
+ *	spw_trie_txn_seal(txn, grace);				the last thing that can fail
+ *	__atomic_store_n(&tenant->route_root[0], root, __ATOMIC_RELEASE);	publish every root
+ *	spw_trie_txn_retire(txn);				old blocks go to the limbo
+ *
+ * or, at any time before the first root was published, spw_trie_txn_abort(txn): nothing happened.
+ * A change that returns an error has changed nothing; the transaction may go on or be aborted.
+ *
+ * Who owns the memory: the nodes and leaves are the shared tables'; the pool's book-keeping belongs
+ * to the pool, a transaction to the pool until it is retired or aborted. Control's one thread.
+ */
+#ifndef SPW_CONTROL_TRIE_H
+#define SPW_CONTROL_TRIE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/daemon/tables/grace.h"
+#include "control/text.h" /* struct spw_prefix: family, bits, addr */
+#include "ebpf/tables.h"
+
+struct spw_trie_pool;
+struct spw_trie_txn;
+
+/* ---- the pool ----------------------------------------------------------------------------- */
+
+/* nodes_max entries and leaves_max single leaves (as in spw_meta). NULL: no memory. The pool starts
+ * with nothing known about what is in use: mark every published root, then spw_trie_marked(). */
+struct spw_trie_pool *spw_trie_pool_create(struct spw_trie_node *nodes, uint32_t nodes_max,
+					   struct spw_trie_leaves *leaves, uint32_t leaves_max);
+/* Not while a transaction is open. If its old blocks are in the limbo still, no spw_grace_run may
+ * follow; the next start finds those blocks free. */
+void spw_trie_pool_destroy(struct spw_trie_pool *pool);
+
+/* On start: takes the blocks of one published trie; each distinct root once, 0 is allowed. family:
+ * 4 or 6. 0, or -EUCLEAN: the trie points out of the pool or into another one (the tables are
+ * damaged; the pool is of no use any more). */
+int spw_trie_mark(struct spw_trie_pool *pool, uint32_t root, unsigned int family);
+/* All roots are marked (none in new tables): the rest is free. Before the first transaction. */
+void spw_trie_marked(struct spw_trie_pool *pool);
+
+struct spw_trie_usage {
+	uint32_t nodes_used, nodes_max; /* blocks in the limbo count as used */
+	uint32_t leaves_used, leaves_max;
+};
+void spw_trie_usage(const struct spw_trie_pool *pool, struct spw_trie_usage *usage);
+
+/* ---- reading ------------------------------------------------------------------------------ */
+
+/* Leaf of exactly this prefix, 0: not there. root: published or a transaction's. */
+uint32_t spw_trie_get(const struct spw_trie_pool *pool, uint32_t root,
+		      const struct spw_prefix *prefix);
+
+/* Calls fn for each prefix, in the order of addresses, a covering prefix before those within it.
+ * fn returns 0 to go on; anything else ends the walk and is returned. The trie must not be changed
+ * meanwhile. */
+typedef int (*spw_trie_walk_fn)(const struct spw_prefix *prefix, uint32_t leaf, void *arg);
+int spw_trie_walk(const struct spw_trie_pool *pool, uint32_t root, unsigned int family,
+		  spw_trie_walk_fn fn, void *arg);
+
+/* ---- changing ----------------------------------------------------------------------------- */
+
+/* 0, -EBUSY: one is open already, -ENOMEM. */
+int spw_trie_txn_begin(struct spw_trie_pool *pool, struct spw_trie_txn **out);
+
+/* Errors, each with nothing changed:
+ *   -EINVAL the prefix is no prefix (family, bits, address bits behind them), or leaf is 0
+ *   -EEXIST the prefix is there already and `replace` is false
+ *   -ENOENT remove: the prefix is not there
+ *   -ENOSPC a pool is full (limits.routes); the last of it is kept for removals
+ *   -ENOMEM */
+int spw_trie_insert(struct spw_trie_txn *txn, uint32_t *root, const struct spw_prefix *prefix,
+		    uint32_t leaf, bool replace);
+int spw_trie_remove(struct spw_trie_txn *txn, uint32_t *root, const struct spw_prefix *prefix);
+/* Removes every prefix and sets *root to 0. 0 or -ENOMEM. */
+int spw_trie_clear(struct spw_trie_txn *txn, uint32_t *root);
+
+/* Ends the changes and takes the place in the limbo that retire will need: 0, or -EBUSY: no room
+ * there (abort, say "try again"). */
+int spw_trie_txn_seal(struct spw_trie_txn *txn, struct spw_grace *grace);
+/* After every changed root was published (or the record that holds it). */
+void spw_trie_txn_retire(struct spw_trie_txn *txn);
+/* Before the first root was published, sealed or not. NULL is allowed. */
+void spw_trie_txn_abort(struct spw_trie_txn *txn);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
+/*
+ * limit.h - how many control messages and unknown SPIs get through: per source and in all. For BPF
+ * code only.
+ *
+ * Every bucket is one word: the time at which it will be full again (the generic cell rate
+ * algorithm of ITU-T I.371). A packet of a rate of r per second costs 1/r s of it, and the bucket
+ * holds one second. Nothing has to run to fill it, and an entry that is older than a second says
+ * no more than a missing one, so the LRU map may forget it.
+ *
+ * Unauthenticated packets change nothing but these maps, whose size is fixed.
+ */
+#ifndef SPW_LIMIT_H
+#define SPW_LIMIT_H
+
+#include <stdbool.h>
+
+#include "maps.h"
+#include "trie.h"
+
+#define SPW_NS_PER_S 1000000000ull
+
+/* Both kinds have a bucket of their own: a peer whose SAs we lost sends unknown SPIs at line rate,
+ * and must not thereby lose the control messages that would make new ones. */
+enum spw_limit_kind { SPW_LIMIT_CONTROL, SPW_LIMIT_SPI, SPW_LIMIT_KINDS };
+
+struct spw_source {
+	__u64 prefix; /* IPv4: the address in the top half; IPv6: the /64 */
+	__u32 family; /* 4 or 6 */
+	__u32 zero;
+};
+
+struct spw_source_buckets {
+	__u64 full_ns[SPW_LIMIT_KINDS]; /* any CPU, by compare and swap */
+};
+
+/* Far above the peers of a node, and above what the kernel keeps apart for its CPUs (lots of 128
+ * entries each). The size costs memory only, 96 bytes an entry, 1.5 MiB in all: a packet from a
+ * new source took 0.5 to 0.7 us more than one from a known source, with 1,024 entries as with
+ * 262,144 (2 CPUs, Linux 6.18). */
+#define SPW_SOURCES_MAX 16384
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, SPW_SOURCES_MAX);
+	__type(key, struct spw_source);
+	__type(value, struct spw_source_buckets);
+} sources SEC(".maps");
+
+/* The bucket of all control messages, one per CPU: forged sources fill `sources` with fresh
+ * buckets, and then this one protects control. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} control_total SEC(".maps");
+
+/* Takes one packet out of a bucket; false: it is empty. Another CPU may take from the same one at
+ * the same time: who loses that race is refused, so that the rate holds on any number of CPUs. */
+static __always_inline bool spw_bucket_take(__u64 *full_ns, __u64 now_ns, __u32 pps)
+{
+	__u64 cost_ns = SPW_NS_PER_S / pps;
+	__u64 seen_ns = *(volatile __u64 *)full_ns;
+	__u64 from_ns = seen_ns > now_ns ? seen_ns : now_ns;
+
+	if (from_ns + cost_ns > now_ns + SPW_NS_PER_S)
+		return false;
+	return __sync_val_compare_and_swap(full_ns, seen_ns, from_ns + cost_ns) == seen_ns;
+}
+
+/*
+ * spw_limit_source counts one packet of a source against its bucket of that kind.
+ * pps: packets per second that one source (/32 or /64) may send, also the burst; 0: no limit.
+ * Returns whether it is within the limit; without memory for the source it is not.
+ */
+static __always_inline bool spw_limit_source(struct spw_trie_key src, __u32 family,
+					     enum spw_limit_kind kind, __u32 pps, __u64 now_ns)
+{
+	struct spw_source source = {.prefix = src.hi, .family = family};
+	struct spw_source_buckets *buckets;
+
+	if (pps == 0)
+		return true;
+	buckets = bpf_map_lookup_elem(&sources, &source);
+	if (!buckets) {
+		struct spw_source_buckets full = {0};
+		bpf_map_update_elem(&sources, &source, &full, BPF_NOEXIST);
+		buckets = bpf_map_lookup_elem(&sources, &source);
+		if (!buckets)
+			return false;
+	}
+	return spw_bucket_take(&buckets->full_ns[kind], now_ns, pps);
+}
+
+/* spw_limit_total counts one control message against this CPU's bucket; pps 0: no limit. */
+static __always_inline bool spw_limit_total(__u32 pps, __u64 now_ns)
+{
+	__u32 zero = 0;
+	__u64 *full_ns = bpf_map_lookup_elem(&control_total, &zero);
+
+	return pps == 0 || (full_ns && spw_bucket_take(full_ns, now_ns, pps));
+}
+
+#endif

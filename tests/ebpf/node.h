@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * node.h - a node of four ports for the classifier's tests, and one packet through it.
+ *
+ *   port 0  wan, untagged, 192.0.2.1 to .8, 2001:db8::1 to ::8, UDP port 4500
+ *   port 1  wan, VLAN 100, 203.0.113.1, UDP port 4501
+ *   port 2  lan of tenant 1, untagged, 10.1.0.1 and fd01::1
+ *   port 3  lan of tenant 2, VLAN 7, 10.3.0.1 and fd03::1, on_stop: pass
+ *   port 4  not configured
+ * Denied: 198.51.100.0/24, 2001:db8:bad::/48. An SA has SPI NODE_SPI.
+ * Tenant 1: 10.2.0.0/16 and fd02::/16 into a tunnel, but 10.2.9.0/24 and fd02:9::/32 on a lan;
+ * 10.1.0.0/24 and fd01::/64 on a lan. Tenant 2: 0.0.0.0/0 and ::/0 into a tunnel.
+ */
+#ifndef SPW_TEST_NODE_H
+#define SPW_TEST_NODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "classifier.skel.h"
+#include "tables.h"
+
+#define NODE_PORTS 5u
+#define NODE_SLOT 5u
+#define NODE_SPI (NODE_SLOT << SPW_SPI_GENERATION_BITS | 42)
+#define NODE_VETH "spwt0"
+
+struct test_node {
+	struct test_tables tables;
+	struct spw_classifier *instance[NODE_PORTS];
+	int xsk_fd;
+};
+
+/* Opens tables and instances, in a namespace of its own with one XSK on queue 0 of NODE_VETH. 0, or
+ * a negative errno: -EPERM: no right to. */
+int test_node_open(struct test_node *node);
+void test_node_close(struct test_node *node);
+
+/* Whether a worker listens on queue 0 of a port: its XSK is in the map or is not. */
+void test_node_listen(struct test_node *node, uint32_t port, bool listens);
+
+/* Forgets the limiter's buckets and sets its rates; 0: no limit. */
+void test_node_limit(struct test_node *node, uint32_t per_source_pps, uint32_t total_pps);
+
+/* Counters of all ports in the order of the map, added up over the CPUs. */
+#define NODE_COUNTERS (SPW_PORTS_MAX * SPW_CLASSIFIER_COUNTERS)
+void test_node_counters(const struct test_node *node, uint64_t counters[NODE_COUNTERS]);
+
+/* Runs a frame (14 bytes or more) through a port on a receive queue. Asserts that exactly one
+ * counter moved, by one, and that the frame came out as it went in. Returns that counter, with the
+ * XDP verdict in `verdict`. */
+uint32_t test_node_run(struct test_node *node, uint32_t port, uint32_t queue, const uint8_t *frame,
+		       uint32_t bytes, uint32_t *verdict);
+
+/* The name of a counter, for messages. */
+const char *test_counter_name(uint32_t counter);
+
+#endif
