@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * bucket.h - a token bucket for one cap (ebpf/tables.h, SPW_CAP), exact and without a division.
+ *
+ * It counts in grains of 1/8,000,000 byte: at 1 kbit/s exactly one grain comes in per nanosecond,
+ * so that filling is one multiplication of the rate by the nanoseconds gone, with no remainder to
+ * lose. The deepest bucket, 4 GiB, holds 3.5e16 grains, far inside 64 bits.
+ *
+ * A cap that several workers share is split evenly: each one pays for its packets `sharers` times,
+ * which is the cap divided by `sharers`, rate and burst alike, without rounding.
+ *
+ * Who owns the memory: the lane. Thread: its worker alone. A zeroed bucket is ready for use.
+ */
+#ifndef SPW_BUCKET_H
+#define SPW_BUCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ebpf/tables.h"
+
+#define SPW_BUCKET_GRAINS_PER_BYTE 8000000ull
+
+/* Every sharer's bucket is at least this deep: in a bucket smaller than a packet no such packet
+ * would ever pass, at any rate. */
+#define SPW_BUCKET_DEPTH_MIN_BYTES 4096ull
+
+struct spw_bucket {
+	uint64_t cap; /* the cap word that the level is counted by; 0: none was set */
+	uint64_t level_grains;
+	uint64_t filled_ns; /* up to when it is filled */
+};
+
+static inline uint64_t spw_bucket_depth_grains(uint64_t cap, uint32_t sharers)
+{
+	uint64_t bytes = SPW_CAP_BURST_BYTES(cap);
+	if (bytes < SPW_BUCKET_DEPTH_MIN_BYTES * sharers)
+		bytes = SPW_BUCKET_DEPTH_MIN_BYTES * sharers;
+	return bytes * SPW_BUCKET_GRAINS_PER_BYTE;
+}
+
+static inline uint64_t spw_bucket_cost_grains(uint32_t bytes, uint32_t sharers)
+{
+	return (uint64_t)bytes * sharers * SPW_BUCKET_GRAINS_PER_BYTE;
+}
+
+/* Adds what came in since the last time, at the rate that held until now. A clock that steps back
+ * adds nothing, and time goes on from where it stepped to. */
+static inline void spw_bucket_fill(struct spw_bucket *bucket, uint64_t now_ns, uint32_t sharers)
+{
+	uint64_t gone_ns = now_ns > bucket->filled_ns ? now_ns - bucket->filled_ns : 0;
+	uint64_t depth = spw_bucket_depth_grains(bucket->cap, sharers);
+	uint64_t grains, level;
+
+	if (__builtin_mul_overflow(gone_ns, (uint64_t)SPW_CAP_RATE_KBIT(bucket->cap), &grains) ||
+	    __builtin_add_overflow(bucket->level_grains, grains, &level) || level > depth)
+		level = depth;
+	bucket->level_grains = level;
+	bucket->filled_ns = now_ns;
+}
+
+/*
+ * spw_bucket_admits says whether a packet of `bytes` may pass now, and takes nothing yet, so that a
+ * packet under two caps is paid for in both or in none.
+ * cap: the cap's word as it stands in the table now; 0 always admits. A bucket starts full; when
+ * the cap changes, what is in it stays, up to the new burst. sharers: 1..SPW_WORKERS_MAX.
+ */
+static inline bool spw_bucket_admits(struct spw_bucket *bucket, uint64_t cap, uint64_t now_ns,
+				     uint32_t bytes, uint32_t sharers)
+{
+	if (cap == 0) {
+		bucket->cap = 0;
+		return true;
+	}
+	if (bucket->cap == 0) {
+		bucket->cap = cap;
+		bucket->level_grains = spw_bucket_depth_grains(cap, sharers);
+		bucket->filled_ns = now_ns;
+	} else {
+		spw_bucket_fill(bucket, now_ns, sharers);
+	}
+	if (bucket->cap != cap) {
+		uint64_t depth = spw_bucket_depth_grains(cap, sharers);
+		bucket->cap = cap;
+		if (bucket->level_grains > depth)
+			bucket->level_grains = depth;
+	}
+	return bucket->level_grains >= spw_bucket_cost_grains(bytes, sharers);
+}
+
+/* Takes what spw_bucket_admits has just admitted, with the same bytes and sharers. */
+static inline void spw_bucket_take(struct spw_bucket *bucket, uint32_t bytes, uint32_t sharers)
+{
+	if (bucket->cap != 0)
+		bucket->level_grains -= spw_bucket_cost_grains(bytes, sharers);
+}
+
+#endif

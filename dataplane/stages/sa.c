@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* sa.c - the table of SAs, see sa.h. All of it runs on the main thread. */
+#include "dataplane/stages/sa.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dataplane/arena.h"
+
+/* RFC 4303 2.1: SPIs 1 to 255 are reserved. */
+#define SPI_MIN 256u
+
+/* The tables themselves hold pointers only and need no locked memory. */
+struct spw_sa_table *spw_sa_table_create(uint32_t sas_max)
+{
+	struct spw_sa_table *table = calloc(1, sizeof(*table));
+	if (!table)
+		return NULL;
+	table->sas_max = sas_max;
+	table->in = calloc(sas_max, sizeof(struct spw_sa *));
+	if (!table->in)
+		goto free_table;
+	table->out = calloc(sas_max, sizeof(struct spw_sa *));
+	if (!table->out)
+		goto free_in;
+	return table;
+
+free_in:
+	free(table->in);
+free_table:
+	free(table);
+	return NULL;
+}
+
+void spw_sa_table_destroy(struct spw_sa_table *table)
+{
+	if (!table)
+		return;
+	for (uint32_t slot = 0; slot < table->sas_max; slot++) {
+		spw_sa_destroy(table->in[slot]);
+		spw_sa_destroy(table->out[slot]);
+	}
+	free(table->out);
+	free(table->in);
+	free(table);
+}
+
+/* The place of an SA in the table; NULL: direction or slot out of range. */
+static struct spw_sa **place_of(struct spw_sa_table *table, uint32_t direction, uint32_t slot)
+{
+	if (slot == 0 || slot >= table->sas_max)
+		return NULL;
+	if (direction == SPW_SA_IN)
+		return &table->in[slot];
+	return direction == SPW_SA_OUT ? &table->out[slot] : NULL;
+}
+
+static bool valid(const struct spw_msg_sa_add *msg)
+{
+	if (msg->tunnel == 0 || msg->worker >= SPW_WORKERS_MAX || msg->spi < SPI_MIN)
+		return false;
+	if ((msg->key_bytes != 16 && msg->key_bytes != 32) || msg->flags & ~(uint32_t)SPW_SA_F_ESN)
+		return false;
+	if (msg->direction == SPW_SA_IN)
+		return SPW_SPI_SLOT(msg->spi) == msg->slot &&
+		       spw_replay_window_valid(msg->window_packets);
+	return msg->sequence != 0; /* ESP never sends number 0 */
+}
+
+int spw_sa_add(struct spw_sa_table *table, const struct spw_msg_sa_add *msg)
+{
+	struct spw_sa **place = place_of(table, msg->direction, msg->slot);
+	bool in = msg->direction == SPW_SA_IN;
+
+	if (!place || !valid(msg))
+		return -EINVAL;
+	if (*place)
+		return -EEXIST;
+
+	struct spw_sa *sa =
+		spw_arena_alloc(sizeof(*sa) + (in ? spw_replay_bytes(msg->window_packets) : 0));
+	if (!sa)
+		return -ENOMEM;
+	sa->aead = spw_aead_create(msg->key, msg->key_bytes, !in);
+	if (!sa->aead) {
+		spw_arena_free(sa);
+		return -ENOMEM;
+	}
+	sa->spi = msg->spi;
+	sa->tunnel = msg->tunnel;
+	sa->worker = msg->worker;
+	sa->flags = msg->flags;
+	memcpy(sa->salt, msg->salt, sizeof(sa->salt));
+	sa->iv_mask = msg->iv_mask;
+	sa->limit = msg->limit;
+	sa->sequence = msg->sequence;
+	if (in)
+		spw_replay_init(&sa->replay, msg->window_packets, msg->sequence);
+	/* Pairs with the acquire load of spw_sa_get. */
+	__atomic_store_n(place, sa, __ATOMIC_RELEASE);
+	return 0;
+}
+
+struct spw_sa *spw_sa_unpublish(struct spw_sa_table *table, uint32_t direction, uint32_t slot)
+{
+	struct spw_sa **place = place_of(table, direction, slot);
+	if (!place)
+		return NULL;
+	struct spw_sa *sa = *place;
+	__atomic_store_n(place, NULL, __ATOMIC_RELEASE);
+	return sa;
+}
+
+void spw_sa_destroy(struct spw_sa *sa)
+{
+	if (!sa)
+		return;
+	spw_aead_destroy(sa->aead);
+	spw_arena_free(sa); /* wipes salt and mask */
+}
+
+int spw_sa_limit(struct spw_sa_table *table, uint32_t direction, uint32_t slot, uint64_t limit)
+{
+	struct spw_sa **place = place_of(table, direction, slot);
+	if (!place)
+		return -EINVAL;
+	if (!*place)
+		return -ENOENT;
+	__atomic_store_n(&(*place)->limit, limit, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int spw_sa_query(struct spw_sa_table *table, uint32_t direction, uint32_t slot, uint64_t *sequence)
+{
+	struct spw_sa **place = place_of(table, direction, slot);
+	if (!place)
+		return -EINVAL;
+	if (!*place)
+		return -ENOENT;
+	const struct spw_sa *sa = *place;
+	if (direction == SPW_SA_IN) {
+		uint64_t top = __atomic_load_n(&sa->replay.top, __ATOMIC_RELAXED);
+		uint64_t wanted = __atomic_load_n(&sa->wanted, __ATOMIC_RELAXED);
+		*sequence = top > wanted ? top : wanted;
+	} else {
+		*sequence = __atomic_load_n(&sa->sequence, __ATOMIC_RELAXED);
+	}
+	return 0;
+}

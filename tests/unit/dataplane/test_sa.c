@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* test_sa.c - the SA table: what is accepted, what is refused, what is left behind. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dataplane/arena.h"
+#include "tests/unit/dataplane/arena_double.h"
+#include "tests/unit/dataplane/world.h"
+
+static int setup(void **state)
+{
+	*state = spw_sa_table_create(16);
+	return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	spw_sa_table_destroy(*state);
+	assert_int_equal(arena_live_cnt, 0);
+	return 0;
+}
+
+static void add_and_remove(void **state)
+{
+	struct spw_sa_table *table = *state;
+	struct spw_msg_sa_add in = world_sa(SPW_SA_IN, 2), out = world_sa(SPW_SA_OUT, 3);
+	uint64_t sequence;
+
+	in.sequence = 70;
+	out.sequence = 90;
+	assert_int_equal(spw_sa_add(table, &in), 0);
+	assert_int_equal(spw_sa_add(table, &in), -EEXIST);
+	assert_int_equal(spw_sa_add(table, &out), 0);
+	assert_int_equal(spw_sa_query(table, SPW_SA_IN, 2, &sequence), 0);
+	assert_int_equal(sequence, 69); /* the highest that may have been accepted */
+	assert_int_equal(spw_sa_query(table, SPW_SA_OUT, 3, &sequence), 0);
+	assert_int_equal(sequence, 90);
+	assert_int_equal(spw_sa_limit(table, SPW_SA_OUT, 3, 4711), 0);
+	assert_int_equal(table->out[3]->limit, 4711);
+
+	struct spw_sa *sa = spw_sa_unpublish(table, SPW_SA_IN, 2);
+	assert_non_null(sa);
+	assert_null(spw_sa_get(table->in, table->sas_max, 2));
+	assert_null(spw_sa_unpublish(table, SPW_SA_IN, 2));
+	spw_sa_destroy(sa);
+	assert_int_equal(spw_sa_query(table, SPW_SA_IN, 2, &sequence), -ENOENT);
+	assert_int_equal(spw_sa_limit(table, SPW_SA_IN, 2, 1), -ENOENT);
+	assert_int_equal(spw_sa_add(table, &in), 0);
+}
+
+static void out_of_range(void **state)
+{
+	struct spw_sa_table *table = *state;
+	uint64_t sequence;
+
+	assert_null(spw_sa_get(table->in, table->sas_max, 16));
+	assert_null(spw_sa_get(table->in, table->sas_max, UINT32_MAX));
+	for (uint32_t direction = 0; direction < 4; direction++) {
+		static const uint32_t slots[] = {0, 16, UINT32_MAX};
+		for (int k = 0; k < 3; k++) {
+			assert_int_equal(spw_sa_query(table, direction, slots[k], &sequence),
+					 -EINVAL);
+			assert_int_equal(spw_sa_limit(table, direction, slots[k], 1), -EINVAL);
+			assert_null(spw_sa_unpublish(table, direction, slots[k]));
+		}
+	}
+	assert_int_equal(spw_sa_query(table, 2, 1, &sequence), -EINVAL);
+}
+
+#define REFUSED(direction, change)                                                                 \
+	do {                                                                                       \
+		struct spw_msg_sa_add msg = world_sa(direction, 2);                                \
+		msg.change;                                                                        \
+		assert_int_equal(spw_sa_add(*state, &msg), -EINVAL);                               \
+	} while (0)
+
+static void bad_fields(void **state)
+{
+	REFUSED(SPW_SA_IN, direction = 2);
+	REFUSED(SPW_SA_IN, slot = 0);
+	REFUSED(SPW_SA_IN, slot = 16);
+	REFUSED(SPW_SA_IN, slot = 3); /* not the SPI's */
+	REFUSED(SPW_SA_IN, spi = WORLD_SPI_IN(3));
+	REFUSED(SPW_SA_IN, tunnel = 0);
+	REFUSED(SPW_SA_IN, worker = SPW_WORKERS_MAX);
+	REFUSED(SPW_SA_IN, flags = 2);
+	REFUSED(SPW_SA_IN, key_bytes = 0);
+	REFUSED(SPW_SA_IN, key_bytes = 24);
+	REFUSED(SPW_SA_IN, key_bytes = 33);
+	REFUSED(SPW_SA_IN, window_packets = 0);
+	REFUSED(SPW_SA_IN, window_packets = 100);
+	REFUSED(SPW_SA_IN, window_packets = 16384);
+	REFUSED(SPW_SA_OUT, spi = 0);
+	REFUSED(SPW_SA_OUT, spi = 255);
+	REFUSED(SPW_SA_OUT, sequence = 0);
+	assert_int_equal(arena_live_cnt, 0);
+}
+
+/* A full arena is an error with nothing changed, wherever it runs full. */
+static void arena_full(void **state)
+{
+	struct spw_msg_sa_add msg = world_sa(SPW_SA_IN, 2);
+	for (int allowed = 0; allowed < 2; allowed++) {
+		arena_allowed_cnt = allowed;
+		assert_int_equal(spw_sa_add(*state, &msg), -ENOMEM);
+		assert_int_equal(arena_live_cnt, 0);
+	}
+	arena_allowed_cnt = -1;
+	assert_int_equal(spw_sa_add(*state, &msg), 0);
+}
+
+static void aead_sizes(void **state)
+{
+	uint8_t key[33] = {1};
+	(void)state;
+	for (uint32_t bytes = 0; bytes <= 33; bytes++) {
+		struct spw_aead *aead = spw_aead_create(key, bytes, true);
+		assert_int_equal(aead != NULL, bytes == 16 || bytes == 32);
+		spw_aead_destroy(aead);
+	}
+	assert_string_equal(spw_aead_provider(), "openssl");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(add_and_remove, setup, teardown),
+		cmocka_unit_test_setup_teardown(out_of_range, setup, teardown),
+		cmocka_unit_test_setup_teardown(bad_fields, setup, teardown),
+		cmocka_unit_test_setup_teardown(arena_full, setup, teardown),
+		cmocka_unit_test(aead_sizes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
