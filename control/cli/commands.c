@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * commands.c - the table of all commands.
+ *
+ * Who adds a command adds a row here, and a function to render.c if it prints anything.
+ */
+#include "control/cli/command.h"
+#include "control/cli/error.h"
+#include "control/cli/render.h"
+
+static const struct spw_param run_params[] = {
+	{NULL, "CONFIG", "config", SPW_PARAM_FILE, .required = true,
+	 .help = "the node's config.yaml (docs/configuration.md)"},
+	{0},
+};
+
+static const struct spw_param tunnel_name_params[] = {
+	{NULL, "NAME", "name", SPW_PARAM_NAME, .required = true, .help = "the tunnel"},
+	{0},
+};
+
+static const struct spw_param tunnel_add_params[] = {
+	{NULL, "NAME", "name", SPW_PARAM_NAME, .required = true,
+	 .help = "up to 31 of a-z, 0-9, '_' and '-'"},
+	{"--tenant", "NAME", "tenant", SPW_PARAM_NAME, .required = true,
+	 .help = "whose packets it carries"},
+	{"--remote", "ADDRESS[:PORT]", "remote", SPW_PARAM_ENDPOINT, .required = true,
+	 .help = "where the peer is; without a port: the node's own tunnel port"},
+	{"--allow", "PREFIX", "allow", SPW_PARAM_PREFIX, .required = true, .repeat = true,
+	 .help = "inner sources that may come out of the tunnel"},
+	{"--local", "ADDRESS", "local", SPW_PARAM_ENDPOINT,
+	 .help = "outer source; left out: what the kernel's route to the peer prefers"},
+	{"--mtu", "BYTES", "mtu", SPW_PARAM_NUMBER,
+	 .help = "longest inner packet; left out: what the outer link carries"},
+	{"--secret-file", "FILE", "static.secret_file", SPW_PARAM_FILE,
+	 .help = "the peer is a Spillway node with the same 64 hex digits"},
+	{"--cipher", "aes-128-gcm|aes-256-gcm", "static.cipher", SPW_PARAM_CHOICE,
+	 .help = "with --secret-file; aes-128-gcm if left out"},
+	{"--in-spi", "SPI", "foreign.in.spi", SPW_PARAM_NUMBER,
+	 .help = "any other ESP peer: the SPI that it sends to us"},
+	{"--in-key", "FILE", "foreign.in.key_file", SPW_PARAM_FILE,
+	 .help = "40 or 72 hex digits: key, then 4 bytes of salt"},
+	{"--out-spi", "SPI", "foreign.out.spi", SPW_PARAM_NUMBER,
+	 .help = "the SPI that it expects from us"},
+	{"--out-key", "FILE", "foreign.out.key_file", SPW_PARAM_FILE,
+	 .help = "as --in-key, and another key"},
+	{"--esn", NULL, "foreign.esn", SPW_PARAM_FLAG,
+	 .help = "the peer uses extended sequence numbers"},
+	{"--first-use", NULL, "foreign.first_use", SPW_PARAM_FLAG,
+	 .help = "these keys were never used before: start counting at 1"},
+	{0},
+};
+
+static const struct spw_param route_list_params[] = {
+	{"tenant", "NAME", "tenant", SPW_PARAM_NAME, .help = "only this tenant's"},
+	{0},
+};
+
+static const struct spw_param route_add_params[] = {
+	{NULL, "PREFIX", "prefix", SPW_PARAM_PREFIX, .required = true,
+	 .help = "inner destinations, such as 10.2.0.0/24 or fd00:2::/64"},
+	{"tunnel", "NAME", "tunnel", SPW_PARAM_NAME, .required = true,
+	 .help = "where they go; a tunnel of the same tenant"},
+	{"tenant", "NAME", "tenant", SPW_PARAM_NAME, .required = true,
+	 .help = "whose routes change"},
+	{0},
+};
+
+static const struct spw_param route_del_params[] = {
+	{NULL, "PREFIX", "prefix", SPW_PARAM_PREFIX, .required = true,
+	 .help = "exactly as it was added"},
+	{"tenant", "NAME", "tenant", SPW_PARAM_NAME, .required = true,
+	 .help = "whose routes change"},
+	{0},
+};
+
+static const struct spw_param rate_set_params[] = {
+	{"tunnel", "NAME", "tunnel", SPW_PARAM_NAME, .help = "cap this tunnel"},
+	{"tenant", "NAME", "tenant", SPW_PARAM_NAME, .help = "or cap all of a tenant's packets"},
+	{NULL, "RATE", "rate", SPW_PARAM_RATE, .required = true,
+	 .help = "such as 50mbit, 800kbit or 1.5gbit; none takes the cap away"},
+	{"direction", "in|out|both", "direction", SPW_PARAM_CHOICE,
+	 .help = "tunnels: from the peer, to the peer; both if left out"},
+	{"burst", "BYTES", "burst_bytes", SPW_PARAM_NUMBER,
+	 .help = "what may pass at once; left out: 100 ms worth, at least 64 KiB"},
+	{0},
+};
+
+static const struct spw_param batch_params[] = {
+	{NULL, "FILE", "file", SPW_PARAM_TEXT, .required = true, .help = "- reads standard input"},
+	{0},
+};
+
+static int tunnel_add_check(const struct spw_command *command, const json_t *params, json_t **error)
+{
+	const json_t *fixed = json_object_get(params, "static");
+	const json_t *foreign = json_object_get(params, "foreign");
+	const json_t *in = json_object_get(foreign, "in");
+	const json_t *out = json_object_get(foreign, "out");
+
+	(void)command;
+	if (!!fixed == !!foreign) {
+		*error = spw_error_make(
+			SPW_ERROR_PARAMS,
+			"--secret-file FILE, or --in-spi, --in-key, --out-spi and --out-key",
+			fixed ? "a secret and fixed keys exclude each other"
+			      : "the tunnel has no keys");
+		return -1;
+	}
+	if (fixed && !json_object_get(fixed, "secret_file")) {
+		*error = spw_error_make(SPW_ERROR_PARAMS, "--secret-file FILE",
+					"--cipher belongs to a secret, and there is none");
+		return -1;
+	}
+	if (foreign && (json_object_size(in) != 2 || json_object_size(out) != 2)) {
+		*error = spw_error_make(SPW_ERROR_PARAMS,
+					"all of --in-spi, --in-key, --out-spi and --out-key",
+					"a foreign peer needs an SPI and a key in both directions");
+		return -1;
+	}
+	return 0;
+}
+
+static int rate_set_check(const struct spw_command *command, const json_t *params, json_t **error)
+{
+	bool tunnel = json_object_get(params, "tunnel");
+	bool tenant = json_object_get(params, "tenant");
+	char usage[256];
+
+	spw_usage_format(command, usage, sizeof(usage));
+	if (tunnel == tenant)
+		*error = spw_error_make(SPW_ERROR_PARAMS, usage,
+					tunnel ? "a cap is for a tunnel or for a tenant, not both"
+					       : "whose rate? a tunnel or a tenant is missing");
+	else if (tenant && json_object_get(params, "direction"))
+		*error = spw_error_make(SPW_ERROR_PARAMS, "no direction, or tunnel NAME",
+					"a tenant's cap counts its packets once, where they enter, "
+					"and has no direction");
+	return *error ? -1 : 0;
+}
+
+const struct spw_command spw_commands[] = {
+	{.thing = "run",
+	 .summary = "start a node in the foreground",
+	 .about = "Starts the control process, and when that is ready the dataplane, and keeps "
+		  "both\nrunning: one that dies is started again, and the other goes on "
+		  "meanwhile. Ctrl-C or\nSIGTERM stops the node and takes its tables and its XDP "
+		  "program away.",
+	 .examples = "spillway run /etc/spillway/config.yaml",
+	 .params = run_params,
+	 .run = spw_supervise_run},
+	{.thing = "status",
+	 .summary = "what runs, on which cores and interfaces, and how full the tables are",
+	 .about = "The first thing to look at. Interfaces count packets as the classifier saw "
+		  "them:\npassed to the kernel, steered to a worker, or dropped.",
+	 .examples = "spillway status\nspillway --node gw-a --json status",
+	 .method = "status",
+	 .render = spw_render_status},
+	{.thing = "tunnel",
+	 .verb = "list",
+	 .summary = "all tunnels, their state and traffic",
+	 .about = "Packets and bytes are those inside the tunnel.",
+	 .examples = "spillway tunnel list",
+	 .method = "tunnel.list",
+	 .render = spw_render_tunnels},
+	{.thing = "tunnel",
+	 .verb = "show",
+	 .summary = "everything about one tunnel",
+	 .about = "Its ends, what may come out of it, caps, next hop and SAs; never a key.",
+	 .examples = "spillway tunnel show to-relay",
+	 .method = "tunnel.show",
+	 .params = tunnel_name_params,
+	 .render = spw_render_record},
+	{.thing = "tunnel",
+	 .verb = "add",
+	 .summary = "add a tunnel to a peer",
+	 .about = "A tunnel carries one tenant's packets to one peer, encrypted. Packets only go "
+		  "into it\nonce a route leads there. Keys are read from files (mode 0600); they "
+		  "never stand on a\ncommand line.",
+	 .examples =
+		 "spillway tunnel add to-b --tenant blue --remote 192.0.2.9 --allow 10.2.0.0/24 "
+		 "fd00:2::/64 \\\n    --secret-file /etc/spillway/to-b.secret\n"
+		 "spillway tunnel add to-swan --tenant blue --remote 192.0.2.7 --allow 10.9.0.0/24 "
+		 "\\\n    --in-spi 0x00010001 --in-key swan-in.key --out-spi 0xc1a20001 --out-key "
+		 "swan-out.key --first-use",
+	 .usage = "NAME --tenant NAME --remote ADDRESS[:PORT] --allow PREFIX...\n"
+		  "\t[--local ADDRESS] [--mtu BYTES]\n"
+		  "\t--secret-file FILE [--cipher aes-128-gcm|aes-256-gcm] |\n"
+		  "\t--in-spi SPI --in-key FILE --out-spi SPI --out-key FILE [--esn] [--first-use]",
+	 .method = "tunnel.add",
+	 .change = true,
+	 .params = tunnel_add_params,
+	 .check = tunnel_add_check},
+	{.thing = "tunnel",
+	 .verb = "del",
+	 .summary = "delete a tunnel and wipe its keys",
+	 .about = "Refused while routes lead into it: delete those first.",
+	 .examples = "spillway tunnel del to-relay",
+	 .method = "tunnel.del",
+	 .change = true,
+	 .params = tunnel_name_params},
+	{.thing = "tunnel",
+	 .verb = "first-use",
+	 .summary = "start a foreign peer's keys as never used",
+	 .about = "A tunnel with fixed keys whose reserve file is missing does not start, because "
+		  "sending\na sequence number twice would break its encryption. Say this only if "
+		  "these keys were\nnever used on any host; else make new keys.",
+	 .examples = "spillway tunnel first-use to-swan",
+	 .method = "tunnel.first_use",
+	 .params = tunnel_name_params},
+	{.thing = "route",
+	 .verb = "list",
+	 .summary = "where inner destinations go",
+	 .about = "Routes into tunnels, the prefixes of lan interfaces, and the lan hosts found "
+		  "so far.",
+	 .examples = "spillway route list\nspillway route list tenant blue",
+	 .method = "route.list",
+	 .params = route_list_params,
+	 .render = spw_render_routes},
+	{.thing = "route",
+	 .verb = "add",
+	 .summary = "send a prefix into a tunnel",
+	 .about = "The longest prefix wins. Takes effect at once and costs no packet.",
+	 .examples = "spillway route add 10.2.0.0/24 tunnel to-relay tenant blue",
+	 .method = "route.add",
+	 .change = true,
+	 .params = route_add_params},
+	{.thing = "route",
+	 .verb = "del",
+	 .summary = "delete a route",
+	 .about = "Packets for it then follow the next shorter prefix, or are dropped.",
+	 .examples = "spillway route del 10.2.0.0/24 tenant blue",
+	 .method = "route.del",
+	 .change = true,
+	 .params = route_del_params},
+	{.thing = "rate",
+	 .verb = "list",
+	 .summary = "all caps",
+	 .about = "Caps count inner IP bytes.",
+	 .examples = "spillway rate list",
+	 .method = "rate.list",
+	 .render = spw_render_rates},
+	{.thing = "rate",
+	 .verb = "set",
+	 .summary = "cap a tunnel or a tenant, or take the cap away",
+	 .about = "What exceeds the cap is dropped and counted (spillway drops). Takes effect at "
+		  "once.",
+	 .examples = "spillway rate set tunnel to-relay 50mbit direction out\n"
+		     "spillway rate set tenant blue none",
+	 .usage = "tunnel NAME RATE [direction in|out|both] [burst BYTES]\n"
+		  "\tor: spillway rate set tenant NAME RATE [burst BYTES]",
+	 .method = "rate.set",
+	 .change = true,
+	 .params = rate_set_params,
+	 .check = rate_set_check},
+	{.thing = "drops",
+	 .summary = "how many packets were dropped, and why",
+	 .about = "Every packet that is not forwarded or passed is counted under exactly one "
+		  "reason\n(docs/drops.md). With --json also the reasons that never occurred.",
+	 .examples = "spillway drops",
+	 .method = "drops",
+	 .render = spw_render_drops},
+	{.thing = "batch",
+	 .summary = "many changes from a file, all of them or none",
+	 .about = "One command to a line, without the word spillway: tunnel add, tunnel del, "
+		  "route add,\nroute del and rate set. # begins a comment. If one line is refused, "
+		  "nothing is changed.",
+	 .examples = "spillway batch changes.txt\n"
+		     "printf 'route add 10.%d.0.0/16 tunnel to-b tenant blue\\n' 3 4 5 | spillway "
+		     "batch -",
+	 .method = "batch",
+	 .params = batch_params,
+	 .run = spw_batch_run,
+	 .render = spw_render_batch},
+	{0},
+};

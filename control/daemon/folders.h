@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * folders.h - where a node keeps its files, and the lock that makes its control the only one.
+ *
+ *	/run/spillway/<node>/        sockets, journal, lock    (base: SPW_RUN_DIR)
+ *	/var/lib/spillway/<node>/    epoch, reserves           (base: SPW_STATE_DIR)
+ *	/sys/fs/bpf/spillway/<node>/ tables                    (base: SPW_BPFFS_DIR)
+ *
+ * Control's thread only.
+ */
+#ifndef SPW_FOLDERS_H
+#define SPW_FOLDERS_H
+
+#include "control/daemon/node.h"
+
+/* Fills run_dir, state_dir and pin_dir from node->name. -ENAMETOOLONG with the error set. */
+int spw_folders_name(struct spw_node *node, struct spw_error *error);
+
+/* Makes the run and state folders where they are missing: ours, and closed to others. The run
+ * folder may be entered, not listed, by the group `spillway` where there is one, for control.sock.
+ * -EPERM: one is there, but somebody else's or open. */
+int spw_folders_make(struct spw_node *node, struct spw_error *error);
+
+/* Locks the node for this process until it ends. Returns the descriptor, or -EBUSY with the other
+ * control's pid in the error. */
+int spw_folders_lock(struct spw_node *node, struct spw_error *error);
+
+/* Removes the run folder and what is in it. */
+int spw_folders_remove_run(struct spw_node *node, struct spw_error *error);
+
+#endif

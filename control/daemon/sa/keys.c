@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* keys.c - the locked cells and the key files; see keys.h. */
+#include "control/daemon/sa/keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct spw_keys {
+	uint8_t *memory;
+	size_t bytes;
+	uint32_t free_cnt;
+	uint32_t *free_cells; /* a stack of cell numbers, outside of the locked memory */
+};
+
+int spw_keys_open(struct spw_keys **out, uint32_t cells)
+{
+	struct spw_keys *keys = calloc(1, sizeof(*keys));
+	int err = -ENOMEM;
+
+	if (!keys)
+		return -ENOMEM;
+	keys->bytes = (size_t)cells * SPW_KEYS_CELL_BYTES;
+	keys->free_cells = calloc(cells, sizeof(*keys->free_cells));
+	if (!keys->free_cells)
+		goto fail_keys;
+	keys->memory =
+		mmap(NULL, keys->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (keys->memory == MAP_FAILED)
+		goto fail_cells;
+	if (mlock(keys->memory, keys->bytes) < 0 ||
+	    madvise(keys->memory, keys->bytes, MADV_DONTDUMP) < 0 ||
+	    madvise(keys->memory, keys->bytes, MADV_WIPEONFORK) < 0) {
+		err = -errno;
+		goto fail_memory;
+	}
+	for (uint32_t i = 0; i < cells; i++)
+		keys->free_cells[i] = cells - 1 - i;
+	keys->free_cnt = cells;
+	*out = keys;
+	return 0;
+
+fail_memory:
+	munmap(keys->memory, keys->bytes);
+fail_cells:
+	free(keys->free_cells);
+fail_keys:
+	free(keys);
+	return err;
+}
+
+void spw_keys_close(struct spw_keys *keys)
+{
+	if (!keys)
+		return;
+	OPENSSL_cleanse(keys->memory, keys->bytes);
+	munmap(keys->memory, keys->bytes);
+	free(keys->free_cells);
+	free(keys);
+}
+
+void *spw_keys_alloc(struct spw_keys *keys)
+{
+	if (keys->free_cnt == 0)
+		return NULL;
+	return keys->memory + (size_t)keys->free_cells[--keys->free_cnt] * SPW_KEYS_CELL_BYTES;
+}
+
+void spw_keys_free(struct spw_keys *keys, void *cell)
+{
+	if (!cell)
+		return;
+	OPENSSL_cleanse(cell, SPW_KEYS_CELL_BYTES);
+	keys->free_cells[keys->free_cnt++] =
+		(uint32_t)(((uint8_t *)cell - keys->memory) / SPW_KEYS_CELL_BYTES);
+}
+
+/* ---- key files ---------------------------------------------------------------------------- */
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+/* Without a table: which digit it is must not show in the cache. -1: no hex digit. */
+static int hex_value(char c)
+{
+	int digit = c - '0', letter = (c | 0x20) - 'a';
+	int is_digit = -(digit >= 0 && digit <= 9), is_letter = -(letter >= 0 && letter <= 5);
+
+	return (is_digit & digit) | (is_letter & (letter + 10)) | ~(is_digit | is_letter);
+}
+
+/* Bytes decoded, or -EINVAL where something is no hex digit or one digit is left over. */
+static int hex_decode(const char *text, size_t chars, uint8_t *out, size_t out_bytes)
+{
+	size_t n = 0;
+
+	while (chars > 0 && is_space(text[chars - 1]))
+		chars--;
+	while (chars > 0 && is_space(*text))
+		text++, chars--;
+	if (chars % 2 != 0 || chars / 2 > out_bytes)
+		return -EINVAL;
+	for (; n < chars / 2; n++) {
+		int high = hex_value(text[2 * n]), low = hex_value(text[2 * n + 1]);
+		if (high < 0 || low < 0)
+			return -EINVAL;
+		out[n] = (uint8_t)(high << 4 | low);
+	}
+	return (int)n;
+}
+
+/* The sizes that would have been right, as digits: "64" or "40 or 72". */
+static const char *expected_digits(const unsigned int *lengths, char *text, size_t text_bytes)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (; *lengths && used < text_bytes; lengths++)
+		used += (size_t)snprintf(text + used, text_bytes - used, "%s%u", used ? " or " : "",
+					 *lengths * 2);
+	return text;
+}
+
+static int open_key_file(const char *path, const char *tunnel, struct spw_place place,
+			 struct spw_error *error)
+{
+	struct stat status;
+	int err, fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, &status) < 0) {
+		err = -errno;
+		if (fd >= 0)
+			close(fd);
+		return spw_error_set(error, err, place,
+				     "tunnel \"%s\": cannot read the key file %s: %s", tunnel, path,
+				     strerror(-err));
+	}
+	if (!S_ISREG(status.st_mode)) {
+		err = spw_error_set(error, -EINVAL, place,
+				    "tunnel \"%s\": %s is no regular file; expected a file of hex "
+				    "digits",
+				    tunnel, path);
+	} else if (status.st_uid != 0 && status.st_uid != geteuid()) {
+		err = spw_error_set(error, -EPERM, place,
+				    "tunnel \"%s\": the key file %s belongs to user %u; it must "
+				    "belong to root or to user %u: chown it",
+				    tunnel, path, status.st_uid, geteuid());
+	} else if (status.st_mode & 0177) {
+		err = spw_error_set(error, -EPERM, place,
+				    "tunnel \"%s\": the key file %s has mode %04o, so others may "
+				    "read it; expected 0600 or 0400: chmod 0600 %s",
+				    tunnel, path, status.st_mode & 07777, path);
+	} else {
+		return fd;
+	}
+	close(fd);
+	return err;
+}
+
+int spw_key_file_read(struct spw_keys *keys, const char *path, const unsigned int *lengths,
+		      uint8_t *secret, const char *tunnel, struct spw_place place,
+		      struct spw_error *error)
+{
+	char digits[32];
+	char *text;
+	ssize_t chars;
+	int bytes, err, fd = open_key_file(path, tunnel, place, error);
+
+	if (fd < 0)
+		return fd;
+	text = spw_keys_alloc(keys);
+	if (!text) {
+		close(fd);
+		return spw_error_set(error, -ENOSPC, place,
+				     "tunnel \"%s\": no locked memory is left for its keys",
+				     tunnel);
+	}
+	chars = read(fd, text, SPW_KEYS_CELL_BYTES);
+	err = chars < 0 ? -errno : 0;
+	close(fd);
+	if (err < 0) {
+		spw_error_set(error, err, place, "tunnel \"%s\": cannot read the key file %s: %s",
+			      tunnel, path, strerror(-err));
+		goto out;
+	}
+	bytes = hex_decode(text, (size_t)chars, secret, SPW_KEY_BYTES_MAX + SPW_SALT_BYTES);
+	for (const unsigned int *length = lengths; *length; length++)
+		if (bytes == (int)*length)
+			err = bytes;
+	if (err == 0)
+		err = spw_error_set(error, -EINVAL, place,
+				    "tunnel \"%s\": the key file %s does not hold a key; expected "
+				    "%s hex digits and nothing else",
+				    tunnel, path, expected_digits(lengths, digits, sizeof(digits)));
+out:
+	spw_keys_free(keys, text);
+	return err;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * values.h - the rules for single values, the same for config.yaml and for the RPC methods.
+ *
+ * Each returns 0, or -EINVAL with `expected` pointing to a constant phrase. Pure functions.
+ */
+#ifndef SPW_VALUES_H
+#define SPW_VALUES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control/text.h"
+
+/* An address that a peer or an interface can have: no multicast, broadcast, loopback or "any". */
+int spw_value_remote(const char *text, struct spw_endpoint *remote, const char **expected);
+
+/* Likewise, without a port, and of the remote's family. */
+int spw_value_local(const char *text, const struct spw_endpoint *remote, struct spw_endpoint *local,
+		    const char **expected);
+
+/* Longest inner packet in bytes: 576..9000. */
+int spw_value_mtu(uint64_t value, uint16_t *mtu_bytes, const char **expected);
+
+/* "aes-128-gcm" -> 16, "aes-256-gcm" -> 32; NULL: the default, 16. */
+int spw_value_cipher(const char *text, uint8_t *key_bytes, const char **expected);
+
+/* in: an SPI of ours, see SPW_SPI_SLOT; out: the peer's, RFC 4303 2.1 reserves 0..255. */
+int spw_value_spi(uint64_t value, bool in, uint32_t *spi, const char **expected);
+
+/* A value as it may stand in a sentence: quoted, one line, printable, not too long. */
+struct spw_quoted {
+	char text[64];
+};
+struct spw_quoted spw_quote(const char *text);
+
+#endif
