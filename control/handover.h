@@ -27,7 +27,7 @@
 
 #include "ebpf/tables.h"
 
-#define SPW_HANDOVER_VERSION 1u
+#define SPW_HANDOVER_VERSION 2u
 #define SPW_KEY_BYTES_MAX 32u
 #define SPW_SALT_BYTES 4u
 
@@ -63,9 +63,13 @@ struct spw_msg_hello {
 struct spw_msg_port {
 	char ifname[16];
 	uint32_t port;      /* port id */
-	uint32_t queues;    /* receive queues, one XSK and one vdev each */
+	uint32_t queues;    /* receive queues, one XSK and one vdev each; of a device: at most */
 	uint32_t mtu_bytes; /* of the interface: longest layer-3 packet */
 	uint32_t reserved;
+	/* Empty: the kernel interface `ifname`, through AF_XDP. Else a DPDK device, a PCI address
+	 * or (tests, benchmarks) a virtual device with its arguments; `ifname` is then the TAP that
+	 * stands for it in the kernel, made by control. */
+	char device[96];
 };
 
 struct spw_msg_setup {
@@ -74,6 +78,7 @@ struct spw_msg_setup {
 	char node[32];
 	uint32_t workers;
 	uint32_t ports_cnt;
+	char aead[16]; /* the provider that config.yaml asks for: "auto" or a provider's name */
 	struct spw_msg_port ports[SPW_PORTS_MAX];
 };
 
@@ -83,6 +88,8 @@ struct spw_msg_ready {
 	uint32_t workers;
 	int32_t cpus[SPW_WORKERS_MAX]; /* the core of each worker */
 	char aead[16];                 /* name of the provider in use */
+	/* Why it is that one: the measurement, or why the one asked for is not there. */
+	char aead_why[160];
 };
 
 struct spw_msg_failed {
@@ -162,7 +169,7 @@ struct spw_msg_sa_final { /* on a clean stop, one for each SA with a limit */
 	uint64_t sequence; /* as ACK.value of SA_QUERY */
 };
 
-#define SPW_MSG_BYTES_MAX 1024u
+#define SPW_MSG_BYTES_MAX 3072u
 static_assert(sizeof(struct spw_msg_setup) <= SPW_MSG_BYTES_MAX, "raise SPW_MSG_BYTES_MAX");
 
 #endif

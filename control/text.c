@@ -262,6 +262,22 @@ bool spw_endpoint_is_unicast(const struct spw_endpoint *endpoint)
 	       !IN6_IS_ADDR_MULTICAST(&addr) && !IN6_IS_ADDR_LINKLOCAL(&addr);
 }
 
+bool spw_endpoint_equal(const struct spw_endpoint *a, const struct spw_endpoint *b)
+{
+	return a->family == b->family && a->port == b->port &&
+	       memcmp(a->addr, b->addr, a->family == 4 ? 4 : 16) == 0;
+}
+
+bool spw_endpoint_is_relayable(const struct spw_endpoint *endpoint)
+{
+	const uint8_t *addr = endpoint->addr;
+
+	if (endpoint->port == 0 || !spw_endpoint_is_unicast(endpoint) ||
+	    is_mapped(endpoint->family, addr))
+		return false;
+	return endpoint->family == 6 || addr[0] != 169 || addr[1] != 254;
+}
+
 /* Letters to insert, remove or replace (Levenshtein), both words at most WORD_CHARS_MAX long. */
 static size_t word_distance(const char *a, const char *b)
 {

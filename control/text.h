@@ -32,10 +32,14 @@ void spw_prefix_format(const struct spw_prefix *prefix, char *text, size_t text_
 /* "192.0.2.1", "192.0.2.1:4500", "2001:db8::1", "[2001:db8::1]:4500". */
 int spw_endpoint_parse(const char *text, struct spw_endpoint *endpoint, const char **expected);
 void spw_endpoint_format(const struct spw_endpoint *endpoint, char *text, size_t text_bytes);
+bool spw_endpoint_equal(const struct spw_endpoint *a, const struct spw_endpoint *b);
 
 /* Whether the address can be another host's: not multicast, broadcast, loopback, unspecified, nor
  * link-local IPv6, which would need an interface beside it. */
 bool spw_endpoint_is_unicast(const struct spw_endpoint *endpoint);
+/* The same for an endpoint that packets are relayed to: it has a port, and is neither link-local
+ * IPv4, where clouds keep their metadata, nor IPv4 written as IPv6. */
+bool spw_endpoint_is_relayable(const struct spw_endpoint *endpoint);
 
 /* "50mbit", "1.5gbit", "800kbit", "none" (0). In kbit/s, 1 or more where not "none". */
 int spw_rate_parse(const char *text, uint32_t *rate_kbit, const char **expected);

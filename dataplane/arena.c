@@ -6,7 +6,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <openssl/crypto.h>
 
@@ -19,6 +18,15 @@
 #define EXACT_GRANULES_MAX 256u /* above, sizes are rounded up to a power of two granules */
 #define LARGE_CLASSES 32u
 #define CLASSES (EXACT_GRANULES_MAX + LARGE_CLASSES)
+#define CLASS_NESTED UINT32_MAX /* lies inside another block, and goes with that */
+
+/*
+ * The arena asks for huge pages, and is aligned for them: a packet of one of many tunnels finds its
+ * SA's page in no TLB. With 4,096 SAs in random order sealing 64 bytes took 186 cycles in small
+ * pages and 156 in huge ones, 512 bytes 470 and 425 (ipsec-mb, keys prefetched; 121 and 378 with 64
+ * SAs). Where the kernel has none to give, small pages do.
+ */
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
 
 struct block {
 	struct block *next; /* while free: next of its class */
@@ -34,6 +42,11 @@ static struct {
 	uint8_t *end;
 	struct block *free[CLASSES + 1];
 } arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* See spw_arena_nest. Of the thread that has asked for it alone. */
+static _Thread_local struct {
+	uint8_t *next, *end;
+} nest;
 
 /* The class of a payload; rounds *granules up to the class's size. */
 static uint32_t arena_class(size_t *granules)
@@ -75,16 +88,39 @@ void spw_arena_free(void *memory)
 		return;
 	struct block *block = (struct block *)memory - 1;
 	explicit_bzero(memory, block->granules * GRANULE_BYTES);
+	if (block->class == CLASS_NESTED)
+		return;
 	pthread_mutex_lock(&arena.lock);
 	block->next = arena.free[block->class];
 	arena.free[block->class] = block;
 	pthread_mutex_unlock(&arena.lock);
 }
 
+void spw_arena_nest(void *memory, size_t bytes)
+{
+	nest.next = memory;
+	nest.end = nest.next + bytes;
+}
+
+/* NULL: there is no nest, or no room in it. */
+static void *nest_alloc(size_t bytes)
+{
+	size_t granules = (bytes + GRANULE_BYTES - 1) / GRANULE_BYTES;
+	struct block *block = (struct block *)nest.next;
+
+	if (bytes == 0 || (size_t)(nest.end - nest.next) / GRANULE_BYTES <= granules)
+		return NULL;
+	nest.next += (granules + 1) * GRANULE_BYTES;
+	block->granules = granules;
+	block->class = CLASS_NESTED;
+	return block + 1;
+}
+
 static void *openssl_malloc(size_t bytes, const char *file, int line)
 {
 	(void)file, (void)line;
-	return spw_arena_alloc(bytes);
+	void *nested = nest_alloc(bytes);
+	return nested ? nested : spw_arena_alloc(bytes);
 }
 
 static void openssl_free(void *memory, const char *file, int line)
@@ -116,14 +152,15 @@ static void *openssl_realloc(void *memory, size_t bytes, const char *file, int l
 
 int spw_arena_open(size_t bytes)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	int error;
 
-	bytes = (bytes + page - 1) / page * page;
-	uint8_t *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (base == MAP_FAILED)
+	bytes = (bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+	uint8_t *mapped = mmap(NULL, bytes + HUGE_PAGE_BYTES, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mapped == MAP_FAILED)
 		return -errno;
+	uint8_t *base = mapped + -(uintptr_t)mapped % HUGE_PAGE_BYTES;
+	(void)madvise(base, bytes, MADV_HUGEPAGE);
 	/* On fault: a page that no key needed yet costs nothing. The right to lock is checked here,
 	 * once, for all of it. */
 	if (mlock2(base, bytes, MLOCK_ONFAULT) < 0 || madvise(base, bytes, MADV_DONTDUMP) < 0 ||
@@ -140,6 +177,6 @@ int spw_arena_open(size_t bytes)
 	return 0;
 fail:
 	arena.next = arena.end = NULL;
-	munmap(base, bytes);
+	munmap(mapped, bytes + HUGE_PAGE_BYTES);
 	return error;
 }

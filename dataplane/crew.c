@@ -12,6 +12,7 @@
 #include <rte_lcore.h>
 
 #include "dataplane/eal.h"
+#include "dataplane/stages/limiter.h"
 
 static void *array_of(size_t count, size_t bytes)
 {
@@ -22,24 +23,48 @@ static void *array_of(size_t count, size_t bytes)
 	return memory ? memset(memory, 0, all) : NULL;
 }
 
+static void give_rx(struct spw_worker *worker, uint32_t p, const struct spw_queue *queue,
+		    bool spread)
+{
+	worker->awake |= queue->wake == SPW_WAKE_NEVER;
+	worker->sleep_on[worker->rx_cnt] = (struct pollfd){queue->wake_fd, POLLIN, 0};
+	worker->rx[worker->rx_cnt++] = (struct spw_rx){
+		.ethdev = queue->ethdev,
+		.queue = queue->queue,
+		.port = (uint16_t)p,
+		.spread = spread,
+		.wake = queue->wake,
+		.xsk_fd = queue->xsk_fd,
+	};
+}
+
 static void give_queues(struct spw_worker *worker, const struct spw_ports *ports, uint32_t workers)
 {
 	for (uint32_t p = 0; p < SPW_PORTS_MAX; p++) {
 		const struct spw_io_port *port = &ports->port[p];
-		worker->tx_ethdev[p] = RTE_MAX_ETHPORTS;
+		worker->tx[p].ethdev = RTE_MAX_ETHPORTS;
+		worker->tap_fd[p] = -1;
 		if (port->queues == 0)
 			continue;
-		for (uint32_t q = worker->lane.worker; q < port->queues; q += workers) {
-			worker->sleep_on[worker->rx_cnt] =
-				(struct pollfd){port->queue[q].xsk_fd, POLLIN, 0};
-			worker->rx[worker->rx_cnt++] =
-				(struct spw_rx){port->queue[q].ethdev, (uint16_t)p};
+		for (uint32_t q = worker->lane.worker; q < port->queues; q += workers)
+			give_rx(worker, p, &port->queue[q], port->queues < workers);
+		if (port->device) {
+			worker->lane.port_native |= 1u << p;
+			worker->tap_fd[p] = port->tap_fd[worker->lane.worker];
+			worker->taps[worker->taps_cnt++] = (uint8_t)p;
 		}
-		/* Its own queue, so that no other thread sends through the same vdev; there are at
-		 * least as many queues as workers (link.c). */
-		worker->tx_ethdev[p] = port->queue[worker->lane.worker].ethdev;
+		/* No two threads send through one queue: who has none of its own hands its frames
+		 * to one that has. */
+		uint32_t sender = worker->lane.worker % port->queues;
+		worker->tx[p] = (struct spw_tx){port->queue[sender].ethdev,
+						port->queue[sender].queue, sender};
 		worker->lane.port_mtu_bytes[p] = (uint16_t)port->mtu_bytes;
 	}
+	for (uint32_t t = 0; t < worker->taps_cnt; t++)
+		worker->sleep_on[worker->rx_cnt + t] =
+			(struct pollfd){worker->tap_fd[worker->taps[t]], POLLIN, 0};
+	worker->sleep_on[worker->rx_cnt + worker->taps_cnt] =
+		(struct pollfd){worker->wake_fd, POLLIN, 0};
 }
 
 static int make_lane(struct spw_lane *lane, const struct spw_tables *tables,
@@ -57,8 +82,9 @@ static int make_lane(struct spw_lane *lane, const struct spw_tables *tables,
 	snprintf(name, sizeof(name), "spw_handoff%u", lane->worker);
 	lane->handoff[lane->worker] =
 		rte_ring_create(name, SPW_HANDOFF_PACKETS, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	lane->limiter = array_of(1, sizeof(struct spw_limiter));
 	if (!lane->tunnel_in_buckets || !lane->tunnel_out_buckets || !lane->tenant_buckets ||
-	    !lane->handoff[lane->worker])
+	    !lane->limiter || !lane->handoff[lane->worker])
 		return -ENOMEM;
 	return 0;
 }
@@ -77,8 +103,8 @@ static int make_worker(struct spw_crew *crew, uint32_t w, const struct spw_table
 	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_fd < 0)
 		return -errno;
+	worker->pool = ports->pool;
 	give_queues(worker, ports, crew->workers);
-	worker->sleep_on[worker->rx_cnt] = (struct pollfd){worker->wake_fd, POLLIN, 0};
 	/* A slot that an earlier process left must not be told again. */
 	worker->glean_told = (tables->workers[w].glean_seq + 1) & ~1u;
 	return make_lane(&worker->lane, tables, sas);

@@ -11,9 +11,9 @@
 #include "dataplane/stages/sa.h"
 #include "dataplane/worker.h"
 
-/* Packets on their way to another worker: 10 ms at 100,000 packets per second, as long as a worker
- * may have to wait for its core. */
-#define SPW_HANDOFF_PACKETS 1024u
+/* Packets on their way to another worker: 20 ms at 100,000 packets per second, as much as a port's
+ * ring holds (ports.c), as all that a port receives may be on its way to one worker. */
+#define SPW_HANDOFF_PACKETS 2048u
 
 struct spw_crew {
 	uint32_t workers;
@@ -24,7 +24,8 @@ struct spw_crew {
 	uint32_t stop; /* main: release store of 1; workers: acquire load per loop */
 };
 
-/* Makes the workers, gives queue q of every port to worker q % workers, and the counter rows.
+/* Makes the workers, gives queue q of every port to worker q % workers, and the counter rows. With
+ * fewer queues than workers, worker w sends through queue w % queues by way of its owner.
  * Returns 0 or a negative errno. */
 int spw_crew_create(struct spw_crew *crew, uint32_t workers, const struct spw_tables *tables,
 		    const struct spw_ports *ports, struct spw_sa_table *sas);

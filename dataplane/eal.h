@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * eal.h - DPDK's environment, started without hugepages, PCI devices, telemetry or files.
+ * eal.h - DPDK's environment, started without telemetry or files; with the PCI devices that are
+ * ports and no other, and with hugepages where a port is a device and they suffice.
  *
  * Thread: main, once. Lcore 0 is the main thread, free to run on every allowed CPU; worker w is
  * lcore 1 + w, pinned to its CPU. Nothing is torn down: closing the ports would need bpf(2), and

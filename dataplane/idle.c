@@ -15,6 +15,11 @@
  * giver reads sleeping == 1 and writes; if the giver's, the sleeper finds the packet. The same pair
  * serves crew->stop.
  *
+ * Devices. A PCI queue announces packets by an interrupt, which is on only while its worker sleeps.
+ * Whether one came in between is asked afterwards, of drivers that can tell, and no such sleep is
+ * longer than 10 ms. DPDK's virtual devices, but for net_tap, wake nobody: a worker that polls one
+ * never sleeps.
+ *
  * Grace periods. Online, a worker holds references into the tables and to SAs between two quiescent
  * states. Two clocks watch it: control's (meta->epoch, row->epoch), and the main thread's
  * (rte_rcu_qsbr) for SAs, which control's clock says nothing about. Offline it holds none.
@@ -23,6 +28,7 @@
 #include <unistd.h>
 
 #include <rte_atomic.h>
+#include <rte_ethdev.h>
 
 #include "dataplane/crew.h"
 #include "dataplane/worker.h"
@@ -60,6 +66,39 @@ void spw_idle_wake(struct spw_worker *worker)
 		return;
 }
 
+/* Switches the interrupts of the worker's queues on. Returns how long it may sleep, 0: not at all.
+ */
+static int arm(const struct spw_worker *worker, int timeout_ms)
+{
+	for (uint32_t q = 0; q < worker->rx_cnt; q++) {
+		const struct spw_rx *rx = &worker->rx[q];
+		if (rx->wake != SPW_WAKE_INTERRUPT)
+			continue;
+		if (rte_eth_dev_rx_intr_enable(rx->ethdev, rx->queue) != 0 ||
+		    rte_eth_rx_queue_count(rx->ethdev, rx->queue) > 0)
+			timeout_ms = 0;
+		else if (timeout_ms < 0)
+			timeout_ms = HOUSE_RETRY_MS;
+	}
+	return timeout_ms;
+}
+
+static void disarm(const struct spw_worker *worker)
+{
+	uint64_t interrupts;
+
+	for (uint32_t q = 0; q < worker->rx_cnt; q++) {
+		const struct spw_rx *rx = &worker->rx[q];
+		if (rx->wake != SPW_WAKE_INTERRUPT)
+			continue;
+		rte_eth_dev_rx_intr_disable(rx->ethdev, rx->queue);
+		/* That it came is known; an unread one would end the next sleep at once. */
+		if (worker->sleep_on[q].revents &&
+		    read(worker->sleep_on[q].fd, &interrupts, sizeof(interrupts)) < 0)
+			continue;
+	}
+}
+
 void spw_idle_sleep(struct spw_worker *worker)
 {
 	struct spw_lane *lane = &worker->lane;
@@ -73,9 +112,12 @@ void spw_idle_sleep(struct spw_worker *worker)
 	if (rte_ring_empty(lane->handoff[lane->worker]) &&
 	    !__atomic_load_n(&worker->crew->stop, __ATOMIC_ACQUIRE)) {
 		spw_count(&lane->row->sleeps, 1);
-		poll(worker->sleep_on, worker->rx_cnt + 1, undone ? HOUSE_RETRY_MS : -1);
+		uint32_t polled = worker->rx_cnt + worker->taps_cnt;
+		poll(worker->sleep_on, polled + 1, arm(worker, undone ? HOUSE_RETRY_MS : -1));
+		disarm(worker);
+		worker->taps_looked_ns = 0; /* it may be one of them that woke it */
 		/* Usually nobody wrote: then the read fails, and nothing is lost by that. */
-		if (worker->sleep_on[worker->rx_cnt].revents &&
+		if (worker->sleep_on[polled].revents &&
 		    read(worker->wake_fd, &wakeups, sizeof(wakeups)) < 0)
 			wakeups = 0;
 	}

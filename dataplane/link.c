@@ -139,8 +139,8 @@ static bool port_valid(const struct spw_msg_setup *setup, uint32_t i, char *why,
 	const struct spw_msg_port *port = &setup->ports[i];
 
 	if (!memchr(port->ifname, '\0', sizeof(port->ifname)) || !port->ifname[0] ||
-	    port->port >= SPW_PORTS_MAX || port->queues == 0 || port->mtu_bytes == 0 ||
-	    port->mtu_bytes > UINT16_MAX) {
+	    !memchr(port->device, '\0', sizeof(port->device)) || port->port >= SPW_PORTS_MAX ||
+	    port->queues == 0 || port->mtu_bytes == 0 || port->mtu_bytes > UINT16_MAX) {
 		snprintf(why, why_bytes, "control's SETUP names an impossible port %u (entry %u)",
 			 port->port, i);
 		return false;
@@ -151,22 +151,13 @@ static bool port_valid(const struct spw_msg_setup *setup, uint32_t i, char *why,
 			return false;
 		}
 	}
-	/* A vdev's transmit ring has one user, so each worker needs a queue of its own. */
-	if (port->queues < setup->workers) {
-		snprintf(why, why_bytes,
-			 "%s has %u receive queues for %u workers: give it more (`ethtool -L %s "
-			 "combined %u`; a veth needs numrxqueues and numtxqueues when it is made) "
-			 "or configure fewer workers",
-			 port->ifname, port->queues, setup->workers, port->ifname, setup->workers);
-		return false;
-	}
 	return true;
 }
 
 bool spw_setup_valid(const struct spw_msg_setup *setup, size_t bytes, const char *node, char *why,
 		     unsigned int why_bytes)
 {
-	uint32_t queues = 0;
+	uint32_t ethdevs = 0;
 
 	if (bytes != sizeof(*setup) || setup->head.type != SPW_MSG_SETUP) {
 		snprintf(why, why_bytes,
@@ -188,15 +179,23 @@ bool spw_setup_valid(const struct spw_msg_setup *setup, size_t bytes, const char
 			 setup->workers, setup->ports_cnt, SPW_PORTS_MAX);
 		return false;
 	}
+	if (!memchr(setup->aead, '\0', sizeof(setup->aead))) {
+		snprintf(why, why_bytes, "control's SETUP names an AEAD provider without an end");
+		return false;
+	}
 	for (uint32_t i = 0; i < setup->ports_cnt; i++) {
 		if (!port_valid(setup, i, why, why_bytes))
 			return false;
-		queues += RTE_MIN(setup->ports[i].queues, SPW_QUEUES_MAX + 1u);
+		ethdevs += setup->ports[i].device[0]
+				   ? 1
+				   : RTE_MIN(setup->ports[i].queues, RTE_MAX_ETHPORTS + 1u);
 	}
-	if (queues > SPW_QUEUES_MAX) {
+	if (ethdevs > RTE_MAX_ETHPORTS) {
 		snprintf(why, why_bytes,
-			 "the ports have %u receive queues, at most %u can be served", queues,
-			 SPW_QUEUES_MAX);
+			 "the kernel interfaces have so many receive queues that with the devices "
+			 "%u would have to be opened, at most %u can be: `ethtool -L <interface> "
+			 "combined <queues>` gives one fewer",
+			 ethdevs, RTE_MAX_ETHPORTS);
 		return false;
 	}
 	return true;

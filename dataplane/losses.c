@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * losses.c - packets that were steered to a worker and never reached it: its socket's receive ring
- * or its free frames were used up, or a frame was longer than a buffer. Only the kernel sees them.
+ * losses.c - packets that were on their way to a worker and never reached it: its socket's receive
+ * ring or its free frames were used up, or a frame was longer than a buffer. Only the kernel sees
+ * them, and of a device only its hardware, which the main thread asks (service.c).
  */
 #include <linux/if_xdp.h>
 #include <sys/socket.h>
@@ -22,6 +23,15 @@ static uint64_t lost_of(int xsk_fd)
 	return seen.rx_dropped + seen.rx_ring_full;
 }
 
+/* Adds what has been lost since `before`. */
+static void count_more(struct spw_lane *lane, uint64_t *before, uint64_t lost)
+{
+	if (lost > *before) {
+		spw_count(&lane->row->drops[SPW_DROP_RING_FULL], lost - *before);
+		*before = lost;
+	}
+}
+
 bool spw_losses_count(struct spw_worker *worker)
 {
 	struct spw_lane *lane = &worker->lane;
@@ -31,12 +41,11 @@ bool spw_losses_count(struct spw_worker *worker)
 	if (lane->now_ns - worker->looked_ns < LOOK_NS)
 		return false;
 	for (uint32_t q = 0; q < worker->rx_cnt; q++) {
-		uint64_t lost = lost_of(worker->sleep_on[q].fd);
-		if (lost > worker->lost[q]) {
-			spw_count(&lane->row->drops[SPW_DROP_RING_FULL], lost - worker->lost[q]);
-			worker->lost[q] = lost;
-		}
+		if (worker->rx[q].xsk_fd >= 0)
+			count_more(lane, &worker->lost[q], lost_of(worker->rx[q].xsk_fd));
 	}
+	count_more(lane, &worker->devices_lost_before,
+		   __atomic_load_n(&worker->devices_lost, __ATOMIC_RELAXED));
 	worker->looked_ns = lane->now_ns;
 	return true;
 }

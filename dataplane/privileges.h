@@ -7,6 +7,8 @@
 #ifndef SPW_PRIVILEGES_H
 #define SPW_PRIVILEGES_H
 
+#include <stdbool.h>
+
 /*
  * Drops every capability of every thread (they are a thread's own), forbids getting any again
  * (no_new_privs), keeps the process out of core dumps and debuggers, and looks whether it is so.
@@ -14,7 +16,8 @@
  */
 int spw_privileges_drop(char *why, unsigned int why_bytes);
 
-/* seccomp.c: from now on, on all threads, only the system calls that running needs. */
-int spw_seccomp_install(char *why, unsigned int why_bytes);
+/* seccomp.c: from now on, on all threads, only the system calls that running needs. devices: some
+ * ports are. */
+int spw_seccomp_install(bool devices, char *why, unsigned int why_bytes);
 
 #endif

@@ -77,12 +77,42 @@ static const int allowed[] = {
 #endif
 };
 
-static int add_rules(scmp_filter_ctx filter)
+/* With ports that are devices. */
+static const int device_allowed[] = {
+	/* net_tap, as a device: its queues. */
+	SCMP_SYS(readv),
+	SCMP_SYS(writev),
+	/* DPDK's interrupt thread: a device's link, net_memif's peers as they come and go. */
+	SCMP_SYS(epoll_create),
+	SCMP_SYS(epoll_create1),
+	SCMP_SYS(epoll_ctl),
+	SCMP_SYS(timerfd_settime),
+	SCMP_SYS(accept),
+	SCMP_SYS(eventfd2),
+	SCMP_SYS(memfd_create),
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(fcntl),
+	SCMP_SYS(unlink),
+};
+
+static int allow_all(scmp_filter_ctx filter, const int *calls, size_t cnt)
+{
+	int error = 0;
+
+	for (size_t i = 0; i < cnt && !error; i++)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+	return error;
+}
+
+static int add_rules(scmp_filter_ctx filter, bool devices)
 {
 	int error = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1); /* all threads */
 
-	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]) && !error; i++)
-		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
+	if (!error)
+		error = allow_all(filter, allowed, sizeof(allowed) / sizeof(allowed[0]));
+	if (!error && devices)
+		error = allow_all(filter, device_allowed,
+				  sizeof(device_allowed) / sizeof(device_allowed[0]));
 	if (!error)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 					 SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
@@ -95,14 +125,14 @@ static int add_rules(scmp_filter_ctx filter)
 	return error;
 }
 
-int spw_seccomp_install(char *why, unsigned int why_bytes)
+int spw_seccomp_install(bool devices, char *why, unsigned int why_bytes)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	if (!filter) {
 		snprintf(why, why_bytes, "no memory for the seccomp filter");
 		return -ENOMEM;
 	}
-	int error = add_rules(filter);
+	int error = add_rules(filter, devices);
 	if (!error)
 		error = seccomp_load(filter);
 	seccomp_release(filter);

@@ -13,6 +13,8 @@
 #include "dataplane/requests.h"
 
 #define RECONNECT_MS 100
+/* Asking a device may take it some milliseconds; nobody waits for this counter. */
+#define DEVICES_ASK_MS 1000
 
 static void close_fds(const int *fds, uint32_t cnt)
 {
@@ -35,7 +37,8 @@ static bool wait_for(struct spw_service *service, struct pollfd *fds, uint32_t c
 
 	fds[0] = (struct pollfd){service->signals_fd, POLLIN, 0};
 	fds[1] = (struct pollfd){service->link.fd, POLLIN, 0}; /* -1: poll() passes it over */
-	poll(fds, cnt, service->link.fd < 0 ? RECONNECT_MS : -1);
+	int wait_ms = service->devices ? DEVICES_ASK_MS : -1;
+	poll(fds, cnt, service->link.fd < 0 ? RECONNECT_MS : wait_ms);
 	return fds[0].revents && read(service->signals_fd, &signal, sizeof(signal)) > 0;
 }
 
@@ -110,6 +113,7 @@ int spw_service_send_ready(struct spw_service *service)
 
 	memcpy(ready.cpus, service->cpus.worker, sizeof(ready.cpus));
 	snprintf(ready.aead, sizeof(ready.aead), "%s", spw_aead_provider());
+	memcpy(ready.aead_why, service->aead_why, sizeof(ready.aead_why));
 	/* Control may have cleared the rows with its end of the last connection. */
 	spw_crew_mark(&service->crew, service->link.instance);
 	int error = spw_link_send(&service->link, &ready, sizeof(ready));
@@ -126,7 +130,8 @@ static bool same_setup(const struct spw_msg_setup *ours, const struct spw_msg_se
 	for (uint32_t i = 0; i < ours->ports_cnt; i++) {
 		const struct spw_msg_port *a = &ours->ports[i], *b = &theirs->ports[i];
 		if (strncmp(a->ifname, b->ifname, sizeof(a->ifname)) != 0 || a->port != b->port ||
-		    a->queues != b->queues || a->mtu_bytes != b->mtu_bytes)
+		    a->queues != b->queues || a->mtu_bytes != b->mtu_bytes ||
+		    strncmp(a->device, b->device, sizeof(a->device)) != 0)
 			return false;
 	}
 	return true;
@@ -227,6 +232,18 @@ static void serve_events(struct spw_service *service)
 	}
 }
 
+/* Tells worker 0, which counts it, what devices have lost. */
+static void ask_devices(struct spw_service *service)
+{
+	uint64_t now_ms = clock_ms();
+
+	if (!service->devices || now_ms - service->devices_asked_ms < DEVICES_ASK_MS)
+		return;
+	service->devices_asked_ms = now_ms;
+	__atomic_store_n(&service->crew.worker[0]->devices_lost, spw_devices_lost(&service->ports),
+			 __ATOMIC_RELAXED);
+}
+
 int spw_service_run(struct spw_service *service)
 {
 	struct pollfd polled[3] = {[2] = {service->crew.events_fd, POLLIN, 0}};
@@ -239,6 +256,7 @@ int spw_service_run(struct spw_service *service)
 			reconnect(service, false);
 		if (wait_for(service, polled, 3))
 			return 0;
+		ask_devices(service);
 		if (polled[2].revents)
 			serve_events(service);
 		if (polled[1].revents && service->link.fd >= 0) {

@@ -18,11 +18,14 @@ struct spw_service {
 	struct spw_cpus cpus;
 	struct spw_ports ports;
 	struct spw_sa_table *sas;
+	char aead_why[sizeof(((struct spw_msg_ready *)0)->aead_why)]; /* see spw_aead_choose */
 	struct spw_crew crew;
 	/* Where control's messages, and so keys, arrive: in the arena once that is there. */
 	union spw_msg_buffer *buffer;
 	int signals_fd;                       /* signalfd of SIGTERM and SIGINT, non-blocking */
 	uint64_t tried_ms;                    /* CLOCK_MONOTONIC of the last attempt to connect */
+	uint64_t devices_asked_ms;            /* and when devices were last asked for losses */
+	bool devices;                         /* there are some */
 	uint32_t glean_seen[SPW_WORKERS_MAX]; /* glean_seq of each worker's row that was sent */
 };
 

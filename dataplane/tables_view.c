@@ -107,13 +107,15 @@ int spw_tables_map(struct spw_tables *tables, const int fds[SPW_MAP_CNT], char *
 		[SPW_MAP_TUNNEL_ROOTS] = {sizeof(struct spw_tunnel_root), tunnels, false},
 		[SPW_MAP_TUNNELS] = {sizeof(struct spw_tunnel), tables->tunnel_slots_max, false},
 		[SPW_MAP_SPIS] = {sizeof(struct spw_spi), tables->sas_max, false},
-		[SPW_MAP_ROUTE_NODES] = {sizeof(struct spw_trie_node), 1, false},
-		[SPW_MAP_ROUTE_LEAVES] = {sizeof(struct spw_trie_leaves), 1, false},
+		[SPW_MAP_ROUTE_UNITS] = {sizeof(struct spw_trie_unit), 1, false},
 		[SPW_MAP_RATES] = {sizeof(struct spw_rate), tunnels + tables->tenants_max, false},
 		[SPW_MAP_NEIGHBORS] = {sizeof(union spw_neighbor), tables->neighbors_max, false},
 		[SPW_MAP_WORKERS] = {sizeof(struct spw_worker_row), SPW_WORKERS_MAX, true},
 		[SPW_MAP_COUNTERS] = {sizeof(struct spw_tunnel_counters), SPW_WORKERS_MAX * tunnels,
 				      true},
+		[SPW_MAP_RELAY_PORTS] = {sizeof(struct spw_relay_root), 65536, false},
+		[SPW_MAP_RELAYS] = {sizeof(struct spw_relay), SPW_RELAY_SLOTS_MAX, false},
+		[SPW_MAP_RELAY_STATES] = {sizeof(struct spw_relay_state), SPW_RELAYS_MAX, true},
 	};
 	struct map_view views[SPW_MAP_CNT];
 	for (enum spw_map_id id = SPW_MAP_META + 1; id < SPW_MAP_CNT; id++) {
@@ -129,12 +131,13 @@ int spw_tables_map(struct spw_tables *tables, const int fds[SPW_MAP_CNT], char *
 	tables->rates = views[SPW_MAP_RATES].memory;
 	tables->neighbors = views[SPW_MAP_NEIGHBORS].memory;
 	tables->routes = (struct spw_trie){
-		.nodes = views[SPW_MAP_ROUTE_NODES].memory,
-		.nodes_max = views[SPW_MAP_ROUTE_NODES].entries,
-		.leaves = views[SPW_MAP_ROUTE_LEAVES].memory,
-		.leaves_max = 2 * views[SPW_MAP_ROUTE_LEAVES].entries,
+		.units = views[SPW_MAP_ROUTE_UNITS].memory,
+		.units_max = views[SPW_MAP_ROUTE_UNITS].entries,
 	};
 	tables->workers = views[SPW_MAP_WORKERS].memory;
 	tables->counters = views[SPW_MAP_COUNTERS].memory;
+	tables->relay_ports = views[SPW_MAP_RELAY_PORTS].memory;
+	tables->relays = views[SPW_MAP_RELAYS].memory;
+	tables->relay_states = views[SPW_MAP_RELAY_STATES].memory;
 	return 0;
 }

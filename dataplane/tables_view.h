@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * tables_view.h - the shared tables as the dataplane sees them: mapped read-only, except the
- * workers' own rows.
+ * workers' own rows and the relays' state.
  *
  * Who owns the memory: the kernel's maps (ebpf/tables.h); mapped once at start by the main thread
  * (tables_view.c), unmapped never. Any worker reads it while it is online.
@@ -24,6 +24,9 @@ struct spw_tables {
 	const struct spw_rate *rates;
 	const union spw_neighbor *neighbors;
 	struct spw_trie routes;
+	const struct spw_relay_root *relay_ports;
+	const struct spw_relay *relays;
+	struct spw_relay_state *relay_states; /* writable */
 	struct spw_worker_row *workers;       /* writable */
 	struct spw_tunnel_counters *counters; /* writable */
 	/* Copied from `meta` before the first packet: bounds must not change under a reader. */
@@ -43,7 +46,7 @@ static inline const struct spw_tunnel *spw_tunnel_record(const struct spw_tables
 		return NULL;
 	/* Pairs with control's release store when it publishes the slot. */
 	__u32 slot = __atomic_load_n(&tables->tunnel_roots[tunnel].slot, __ATOMIC_ACQUIRE);
-	if (slot == 0 || slot >= tables->tunnel_slots_max)
+	if (slot - 1 >= tables->tunnel_slots_max - 1) /* 0 is none */
 		return NULL;
 	return &tables->tunnels[slot];
 }

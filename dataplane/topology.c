@@ -41,28 +41,37 @@ static void read_busy(uint64_t busy[CPUS_MAX])
 	fclose(file);
 }
 
-/* Adds the CPUs near an interface's PCI device; one without a device (veth) adds none. The address
- * is asked from the driver: /sys/class/net shows the namespace that sysfs was mounted in. */
-static void add_near(hwloc_bitmap_t near, const char *ifname)
+/* The PCI device behind an interface; empty: there is none (veth). It is asked from the driver:
+ * /sys/class/net shows the namespace that sysfs was mounted in. */
+static void find_pci(const char *ifname, char *address, size_t address_bytes)
 {
 	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
 	struct ifreq request = {.ifr_data = (void *)&info};
-	char path[128];
 
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", ifname);
-	if (ioctl(fd, SIOCETHTOOL, &request) == 0 && info.bus_info[0]) {
-		hwloc_bitmap_t local = hwloc_bitmap_alloc();
-		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%.31s/local_cpus",
-			 info.bus_info);
-		if (local && access(path, R_OK) == 0 &&
-		    hwloc_linux_read_path_as_cpumask(path, local) == 0)
-			hwloc_bitmap_or(near, near, local);
-		hwloc_bitmap_free(local);
-	}
+	if (ioctl(fd, SIOCETHTOOL, &request) == 0)
+		snprintf(address, address_bytes, "%.31s", info.bus_info);
 	close(fd);
+}
+
+/* Adds the CPUs near a port's PCI device. */
+static void add_near(hwloc_bitmap_t near, const struct spw_msg_port *port)
+{
+	char path[192], address[sizeof(port->device)] = "";
+	hwloc_bitmap_t local = hwloc_bitmap_alloc();
+
+	if (port->device[0])
+		memcpy(address, port->device, sizeof(address));
+	else
+		find_pci(port->ifname, address, sizeof(address));
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/local_cpus", address);
+	if (local && address[0] && access(path, R_OK) == 0 &&
+	    hwloc_linux_read_path_as_cpumask(path, local) == 0)
+		hwloc_bitmap_or(near, near, local);
+	hwloc_bitmap_free(local);
 }
 
 /* How many workers before `worker` are on the core of `cpu`. */
@@ -138,7 +147,7 @@ int spw_topology_choose(struct spw_cpus *cpus, const struct spw_msg_setup *setup
 		goto out;
 	}
 	for (uint32_t i = 0; i < setup->ports_cnt; i++)
-		add_near(near, setup->ports[i].ifname);
+		add_near(near, &setup->ports[i]);
 	if (!hwloc_bitmap_intersects(near, allowed))
 		hwloc_bitmap_copy(near, allowed);
 

@@ -1,73 +1,99 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * transmit.c - the last stage: hands the packets to their ports, grouped, one call for each port.
+ * transmit.c - the last stage: hands the packets to their ports, grouped, one call for each port. A
+ * port with fewer queues than workers is sent through by some of them, for all.
  */
 #include <rte_ethdev.h>
 
+#include "dataplane/stages/handoff.h"
+#include "dataplane/tap.h"
 #include "dataplane/worker.h"
 
-/* The packets of a burst that leave by one port, by their place in the burst. */
+/* The packets of a burst that leave by one port, and their places in the burst. */
 struct group {
 	uint32_t cnt;
+	uint64_t bytes;
+	struct rte_mbuf *mbuf[SPW_BURST_MAX];
 	uint8_t place[SPW_BURST_MAX];
 };
 
 /* Drops in the order of the burst what was not sent, from place `sent` of the group on. */
-static void drop_rest(struct spw_worker *worker, struct spw_burst *burst, const struct group *group,
-		      uint32_t sent)
+static __attribute__((cold, noinline)) void
+drop_rest(struct spw_worker *worker, struct spw_burst *burst, struct group *group, uint32_t sent)
 {
-	for (uint32_t k = sent; k < group->cnt; k++)
+	for (uint32_t k = sent; k < group->cnt; k++) {
+		group->bytes -= group->mbuf[k]->pkt_len;
 		spw_drop(&worker->lane, burst, group->place[k], SPW_DROP_TX_FULL);
+	}
 }
 
 static void send_group(struct spw_worker *worker, struct spw_burst *burst, uint32_t port,
-		       const struct group *group)
+		       struct group *group)
 {
 	struct spw_port_counters *counters = &worker->lane.row->ports[port];
-	uint16_t ethdev = worker->tx_ethdev[port];
-	struct rte_mbuf *mbuf[SPW_BURST_MAX];
-	uint32_t bytes[SPW_BURST_MAX];
-	uint64_t bytes_sent = 0;
+	const struct spw_tx *tx = &worker->tx[port];
 
-	/* The lengths now: a sent mbuf is the driver's. */
-	for (uint32_t k = 0; k < group->cnt; k++) {
-		mbuf[k] = burst->mbuf[group->place[k]];
-		bytes[k] = mbuf[k]->pkt_len;
-	}
-	uint16_t sent = rte_eth_tx_burst(ethdev, 0, mbuf, (uint16_t)group->cnt);
+	uint16_t sent = rte_eth_tx_burst(tx->ethdev, tx->queue, group->mbuf, (uint16_t)group->cnt);
 	/* Once more: the first call has had the kernel send, and so made room in the ring. */
 	if (sent < group->cnt)
-		sent += rte_eth_tx_burst(ethdev, 0, mbuf + sent, (uint16_t)(group->cnt - sent));
-	for (uint32_t k = 0; k < sent; k++) {
-		burst->state[group->place[k]] = SPW_DONE;
-		bytes_sent += bytes[k];
-	}
+		sent += rte_eth_tx_burst(tx->ethdev, tx->queue, group->mbuf + sent,
+					 (uint16_t)(group->cnt - sent));
+	if (sent < group->cnt)
+		drop_rest(worker, burst, group, sent);
 	spw_count(&counters->tx_packets, sent);
-	spw_count(&counters->tx_bytes, bytes_sent);
-	drop_rest(worker, burst, group, sent);
+	spw_count(&counters->tx_bytes, group->bytes);
+}
+
+/* Where a packet for a port goes; NULL: not to this worker's group of the port, it was dropped or
+ * handed on. */
+static struct group *group_of(struct spw_worker *worker, struct spw_burst *burst, uint32_t i,
+			      struct group groups[SPW_PORTS_MAX], uint32_t *ports)
+{
+	uint32_t port = burst->port_out[i];
+
+	if (port >= SPW_PORTS_MAX || worker->tx[port].ethdev == RTE_MAX_ETHPORTS) {
+		spw_drop(&worker->lane, burst, i, SPW_DROP_PORT_ABSENT);
+		return NULL;
+	}
+	if (worker->tx[port].worker != worker->lane.worker) {
+		spw_hand_off(&worker->lane, burst, i, worker->tx[port].worker, SPW_AT_TRANSMIT);
+		return NULL;
+	}
+	if (!(*ports & 1u << port)) {
+		groups[port].cnt = 0;
+		groups[port].bytes = 0;
+	}
+	*ports |= 1u << port;
+	return &groups[port];
 }
 
 void spw_transmit(struct spw_worker *worker, struct spw_burst *burst)
 {
-	struct group groups[SPW_PORTS_MAX];
-	uint32_t ports = 0; /* bit p: something leaves by port p */
+	struct group groups[SPW_PORTS_MAX], *group = NULL;
+	uint32_t ports = 0;         /* bit p: something leaves by port p */
+	uint32_t port = UINT32_MAX; /* `group` is the one of this port */
+	bool kernel = false;
 
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		uint32_t port = burst->port_out[i];
-		if (burst->state[i] != SPW_AT_TRANSMIT)
-			continue;
-		if (port >= SPW_PORTS_MAX || worker->tx_ethdev[port] == RTE_MAX_ETHPORTS) {
-			spw_drop(&worker->lane, burst, i, SPW_DROP_PORT_ABSENT);
+	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
+		if (burst->state[i] != SPW_AT_TRANSMIT) {
+			kernel |= burst->state[i] == SPW_AT_KERNEL;
 			continue;
 		}
-		struct group *group = &groups[port];
-		if (!(ports & 1u << port))
-			group->cnt = 0;
-		ports |= 1u << port;
+		if (burst->port_out[i] != port || !group) {
+			port = burst->port_out[i];
+			group = group_of(worker, burst, i, groups, &ports);
+			if (!group)
+				continue;
+		}
+		/* The length now: a sent mbuf is the driver's. */
+		group->bytes += burst->mbuf[i]->pkt_len;
+		group->mbuf[group->cnt] = burst->mbuf[i];
 		group->place[group->cnt++] = (uint8_t)i;
 	}
 	for (; ports; ports &= ports - 1) {
-		uint32_t port = (uint32_t)__builtin_ctz(ports);
+		port = (uint32_t)__builtin_ctz(ports);
 		send_group(worker, burst, port, &groups[port]);
 	}
+	if (kernel)
+		spw_taps_give(worker, burst);
 }

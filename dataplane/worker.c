@@ -11,6 +11,8 @@
 #include <rte_ethdev.h>
 
 #include "dataplane/crew.h"
+#include "dataplane/stages/handoff.h"
+#include "dataplane/tap.h"
 
 /*
  * How long a worker polls on after its last packet before it blocks. Nodes share cores with each
@@ -52,6 +54,8 @@ static void walk(struct spw_worker *worker)
 	spw_stage_route(lane, burst);
 	spw_stage_esp_out(lane, burst);
 	spw_transmit(worker, burst);
+	if (lane->handing)
+		spw_stage_handoff(lane, burst);
 }
 
 /* One burst from one queue. Returns how many packets it had. */
@@ -61,21 +65,27 @@ static uint32_t take_queue(struct spw_worker *worker, const struct spw_rx *rx)
 	struct spw_port_counters *counters = &worker->lane.row->ports[rx->port];
 	uint64_t bytes = 0;
 
-	burst->cnt = rte_eth_rx_burst(rx->ethdev, 0, burst->mbuf, SPW_BURST_MAX);
+	burst->cnt = rte_eth_rx_burst(rx->ethdev, rx->queue, burst->mbuf, SPW_BURST_MAX);
 	if (burst->cnt == 0)
 		return 0;
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		burst->state[i] = SPW_AT_CLASSIFY;
-		burst->port_in[i] = (uint8_t)rx->port;
+	memset(burst->state, SPW_AT_CLASSIFY, sizeof(burst->state));
+	memset(burst->port_in, rx->port, sizeof(burst->port_in));
+	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
 		bytes += burst->mbuf[i]->pkt_len;
+		spw_prefetch(rte_pktmbuf_mtod(burst->mbuf[i], const void *));
 	}
 	spw_count(&counters->rx_packets, burst->cnt);
 	spw_count(&counters->rx_bytes, bytes);
+	uint32_t taken = burst->cnt;
+	if (worker->lane.port_native & 1u << rx->port)
+		spw_stage_filter(&worker->lane, burst);
+	if (rx->spread)
+		spw_stage_spread(&worker->lane, burst, rx->port);
 	walk(worker);
-	return burst->cnt;
+	return taken;
 }
 
-/* One burst of what other workers received for SAs of this one. */
+/* One burst of what other workers gave this one. */
 static uint32_t take_handoffs(struct spw_worker *worker)
 {
 	struct spw_lane *lane = &worker->lane;
@@ -85,10 +95,8 @@ static uint32_t take_handoffs(struct spw_worker *worker)
 					    SPW_BURST_MAX, NULL);
 	if (burst->cnt == 0)
 		return 0;
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		burst->state[i] = SPW_AT_CLASSIFY;
-		burst->port_in[i] = (uint8_t)burst->mbuf[i]->port;
-	}
+	for (uint32_t i = 0; i < burst->cnt; i++)
+		spw_handoff_take(burst, i);
 	walk(worker);
 	return burst->cnt;
 }
@@ -155,9 +163,8 @@ static void keep_house(struct spw_worker *worker)
 	spw_losses_count(worker);
 }
 
-int spw_worker_run(void *argument)
+void spw_worker_begin(struct spw_worker *worker)
 {
-	struct spw_worker *worker = argument;
 	struct spw_lane *lane = &worker->lane;
 
 	/* OpenSSL makes a thread's error queue at its first use: now, not behind a packet. */
@@ -165,17 +172,34 @@ int spw_worker_run(void *argument)
 	rte_rcu_qsbr_thread_register(worker->qsbr, lane->worker);
 	spw_idle_online(worker);
 	worker->busy_ns = lane->now_ns = clock_ns();
+}
 
+uint32_t spw_worker_round(struct spw_worker *worker)
+{
+	struct spw_lane *lane = &worker->lane;
+	uint32_t packets = take_handoffs(worker);
+
+	for (uint32_t q = 0; q < worker->rx_cnt; q++)
+		packets += take_queue(worker, &worker->rx[q]);
+	if (worker->taps_cnt)
+		packets += spw_taps_take(worker);
+	keep_house(worker);
+
+	lane->now_ns = clock_ns();
+	if (packets)
+		worker->busy_ns = lane->now_ns;
+	return packets;
+}
+
+int spw_worker_run(void *argument)
+{
+	struct spw_worker *worker = argument;
+	struct spw_lane *lane = &worker->lane;
+
+	spw_worker_begin(worker);
 	while (!__atomic_load_n(&worker->crew->stop, __ATOMIC_ACQUIRE)) {
-		uint32_t packets = take_handoffs(worker);
-		for (uint32_t q = 0; q < worker->rx_cnt; q++)
-			packets += take_queue(worker, &worker->rx[q]);
-		keep_house(worker);
-
-		lane->now_ns = clock_ns();
-		if (packets) {
-			worker->busy_ns = lane->now_ns;
-		} else if (lane->now_ns - worker->busy_ns >= SPIN_NS) {
+		if (spw_worker_round(worker) == 0 && !worker->awake &&
+		    lane->now_ns - worker->busy_ns >= SPIN_NS) {
 			spw_idle_sleep(worker);
 			worker->busy_ns = lane->now_ns = clock_ns();
 		}

@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /*
- * limit.h - how many control messages and unknown SPIs get through: per source and in all. For BPF
- * code only.
+ * limit.h - how many control messages and unknown SPIs get through: per source and in all.
  *
- * Every bucket is one word: the time at which it will be full again (the generic cell rate
- * algorithm of ITU-T I.371). A packet of a rate of r per second costs 1/r s of it, and the bucket
- * holds one second. Nothing has to run to fill it, and an entry that is older than a second says
- * no more than a missing one, so the LRU map may forget it.
+ * Every bucket (gcra.h) holds one second's worth of packets. An entry that is older than a second
+ * says no more than a missing one, so whoever keeps the buckets may forget it: the classifier keeps
+ * them in an LRU map, a worker in dataplane/stages/limiter.h.
  *
- * Unauthenticated packets change nothing but these maps, whose size is fixed.
+ * Unauthenticated packets change nothing but these buckets and the relays' own, whose number is
+ * fixed.
  */
 #ifndef SPW_LIMIT_H
 #define SPW_LIMIT_H
 
-#include <stdbool.h>
-
-#include "maps.h"
+#include "gcra.h"
 #include "trie.h"
 
 #define SPW_NS_PER_S 1000000000ull
@@ -31,8 +28,19 @@ struct spw_source {
 };
 
 struct spw_source_buckets {
-	__u64 full_ns[SPW_LIMIT_KINDS]; /* any CPU, by compare and swap */
+	__u64 full_ns[SPW_LIMIT_KINDS];
 };
+
+/* Takes one packet out of a bucket of `pps` packets per second, 1 or more; false: it is empty. */
+static __always_inline bool spw_limit_take(__u64 *full_ns, __u64 now_ns, __u32 pps)
+{
+	if (spw_gcra_take(full_ns, now_ns, SPW_NS_PER_S / pps, SPW_NS_PER_S))
+		return true;
+	spw_gcra_mend(full_ns, now_ns, SPW_NS_PER_S);
+	return false;
+}
+
+#ifdef __bpf__
 
 /* Far above the peers of a node, and above what the kernel keeps apart for its CPUs (lots of 128
  * entries each). The size costs memory only, 96 bytes an entry, 1.5 MiB in all: a packet from a
@@ -56,30 +64,19 @@ struct {
 	__type(value, __u64);
 } control_total SEC(".maps");
 
-/* Takes one packet out of a bucket; false: it is empty. Another CPU may take from the same one at
- * the same time: who loses that race is refused, so that the rate holds on any number of CPUs. */
-static __always_inline bool spw_bucket_take(__u64 *full_ns, __u64 now_ns, __u32 pps)
-{
-	__u64 cost_ns = SPW_NS_PER_S / pps;
-	__u64 seen_ns = *(volatile __u64 *)full_ns;
-	__u64 from_ns = seen_ns > now_ns ? seen_ns : now_ns;
-
-	if (from_ns + cost_ns > now_ns + SPW_NS_PER_S)
-		return false;
-	return __sync_val_compare_and_swap(full_ns, seen_ns, from_ns + cost_ns) == seen_ns;
-}
-
 /*
  * spw_limit_source counts one packet of a source against its bucket of that kind.
  * pps: packets per second that one source (/32 or /64) may send, also the burst; 0: no limit.
  * Returns whether it is within the limit; without memory for the source it is not.
  */
-static __always_inline bool spw_limit_source(struct spw_trie_key src, __u32 family,
-					     enum spw_limit_kind kind, __u32 pps, __u64 now_ns)
+static __always_inline bool spw_limit_source(struct spw_frame *frame, struct spw_trie_key src,
+					     __u32 family, enum spw_limit_kind kind, __u32 pps,
+					     __u64 now_ns)
 {
 	struct spw_source source = {.prefix = src.hi, .family = family};
 	struct spw_source_buckets *buckets;
 
+	(void)frame;
 	if (pps == 0)
 		return true;
 	buckets = bpf_map_lookup_elem(&sources, &source);
@@ -90,16 +87,19 @@ static __always_inline bool spw_limit_source(struct spw_trie_key src, __u32 fami
 		if (!buckets)
 			return false;
 	}
-	return spw_bucket_take(&buckets->full_ns[kind], now_ns, pps);
+	return spw_limit_take(&buckets->full_ns[kind], now_ns, pps);
 }
 
 /* spw_limit_total counts one control message against this CPU's bucket; pps 0: no limit. */
-static __always_inline bool spw_limit_total(__u32 pps, __u64 now_ns)
+static __always_inline bool spw_limit_total(struct spw_frame *frame, __u32 pps, __u64 now_ns)
 {
 	__u32 zero = 0;
 	__u64 *full_ns = bpf_map_lookup_elem(&control_total, &zero);
 
-	return pps == 0 || (full_ns && spw_bucket_take(full_ns, now_ns, pps));
+	(void)frame;
+	return pps == 0 || (full_ns && spw_limit_take(full_ns, now_ns, pps));
 }
+
+#endif
 
 #endif

@@ -7,7 +7,8 @@
  *
  * Who owns the memory: the kernel; control creates and pins the maps, and they outlive both
  * processes. Control is the only writer, except for `workers` and `counters`, which the workers
- * write. Workers and control see the arrays through mmap, the classifier through map lookups.
+ * write, and `relay_states`, which the classifier and the workers write. Workers and control see
+ * the arrays through mmap, the classifier through map lookups.
  *
  * How a change becomes visible (writer: control; readers: workers and the classifier):
  *   - a single word (a rate, a neighbour, a root, a knob) is one relaxed-or-stronger atomic store;
@@ -35,12 +36,14 @@
 #define SPW_CACHE_LINE 64
 
 /* Raised with every change of a layout in this file; checked in `meta` before anything else. */
-#define SPW_LAYOUT_VERSION 1u
+#define SPW_LAYOUT_VERSION 3u
 
 #define SPW_PORTS_MAX 16u   /* interfaces a node may serve */
 #define SPW_WORKERS_MAX 16u /* workers, and so child SAs per tunnel and direction (RFC 9611) */
 #define SPW_PORT_ADDRS_MAX 8u
-#define SPW_DROPS_MAX 64u /* room for reasons in drops.h */
+#define SPW_RELAYS_MAX 1024u                      /* ids 0..max-1; id 0 is never used */
+#define SPW_RELAY_SLOTS_MAX (2u * SPW_RELAYS_MAX) /* a changed relay has two until grace */
+#define SPW_DROPS_MAX 64u                         /* room for reasons in drops.h */
 
 /* The maps, in the order in which control hands their descriptors to the dataplane. */
 #define SPW_MAP_LIST(X)                                                                            \
@@ -50,12 +53,14 @@
 	X(TUNNEL_ROOTS, tunnel_roots)                                                              \
 	X(TUNNELS, tunnels)                                                                        \
 	X(SPIS, spis)                                                                              \
-	X(ROUTE_NODES, route_nodes)                                                                \
-	X(ROUTE_LEAVES, route_leaves)                                                              \
+	X(ROUTE_UNITS, route_units)                                                                \
 	X(RATES, rates)                                                                            \
 	X(NEIGHBORS, neighbors)                                                                    \
 	X(WORKERS, workers)                                                                        \
-	X(COUNTERS, counters)
+	X(COUNTERS, counters)                                                                      \
+	X(RELAY_PORTS, relay_ports)                                                                \
+	X(RELAYS, relays)                                                                          \
+	X(RELAY_STATES, relay_states)
 
 enum spw_map_id {
 #define SPW_MAP_ENUM(id, name) SPW_MAP_##id,
@@ -67,20 +72,21 @@ enum spw_map_id {
 /* ---- meta: one record ------------------------------------------------------------------- */
 
 struct spw_meta {
-	/* Written once, before the map is pinned. Every map's max_entries follows from these: meta 1,
-	 * ports SPW_PORTS_MAX, tenants tenants_max, tunnel_roots tunnels_max, tunnels tunnel_slots_max,
-	 * spis sas_max, route_nodes route_nodes_max, route_leaves route_leaves_max / 2, rates
-	 * tunnels_max + tenants_max, neighbors neighbors_max, workers SPW_WORKERS_MAX, counters
-	 * SPW_WORKERS_MAX * tunnels_max. */
+	/* Written once, before the map is pinned. Every map's max_entries follows from these: meta
+	 * 1, ports SPW_PORTS_MAX, tenants tenants_max, tunnel_roots tunnels_max, tunnels
+	 * tunnel_slots_max, spis sas_max, route_units route_units_max, rates tunnels_max +
+	 * tenants_max, neighbors neighbors_max, workers SPW_WORKERS_MAX, counters SPW_WORKERS_MAX *
+	 * tunnels_max, relay_ports 65536, relays SPW_RELAY_SLOTS_MAX, relay_states SPW_RELAYS_MAX.
+	 */
 	__u32 layout_version; /* SPW_LAYOUT_VERSION */
 	__u32 tunnels_max;    /* ids 0..max-1; id 0 is never used */
 	__u32 tunnel_slots_max;
 	__u32 tenants_max; /* ids 0..max-1; id 0 is never used */
 	__u32 sas_max;     /* SPI slots, and as many outbound SAs; slot 0 is never used */
-	__u32 route_nodes_max;
-	__u32 route_leaves_max; /* single leaves, an even number: two to a map element */
+	__u32 route_units_max;
 	__u32 neighbors_max; /* ids 0..max-1; id 0 is never used */
-	__u64 tables_id;     /* random; tells these tables from those of an earlier start */
+	__u32 reserved0;
+	__u64 tables_id; /* random; tells these tables from those of an earlier start */
 	__u64 reserved[3];
 
 	/* The grace-period clock. control: release store; workers: acquire load, once per loop. */
@@ -114,7 +120,8 @@ struct spw_port_image {
 	__u32 allow_root[2];  /* lan: trie of sources that may enter here: v4, v6 */
 	__u8 addr4_cnt;
 	__u8 addr6_cnt;
-	__u8 reserved[6];
+	__u16 mtu_bytes; /* longest IP packet that a relay may send out here; 0: not known */
+	__u8 reserved[4];
 	__u32 addr4_be[SPW_PORT_ADDRS_MAX]; /* the node's own addresses ("local") */
 	__u8 addr6[SPW_PORT_ADDRS_MAX][16];
 	__u8 pad[64];
@@ -133,7 +140,7 @@ SPW_STATIC_ASSERT(sizeof(struct spw_port) == 576, "port layout");
 /* ---- tenants: a routing domain ----------------------------------------------------------- */
 
 struct spw_tenant {
-	__u32 route_root[2]; /* trie roots, v4 and v6 (route_nodes index, 0: empty); release-stored
+	__u32 route_root[2]; /* trie roots, v4 and v6 (see trie.h, 0: empty); release-stored
 			      */
 	__u32 reserved[6];
 };
@@ -184,23 +191,55 @@ struct spw_spi {
 };
 SPW_STATIC_ASSERT(sizeof(struct spw_spi) == 8, "spi layout");
 
-/* ---- routes: nodes and leaves of all tries, see trie.h ------------------------------------ */
+/* ---- routes: the blocks of all tries, see trie.h ------------------------------------------ */
 
-struct spw_trie_node {
-	__u64 children; /* bit c: a child for the 6-bit chunk c */
-	__u64 prefixes; /* bit (1 << l | v): a prefix that ends here with l further bits of value v
-			 */
-	__u32 child_base; /* first child in route_nodes; children lie in the order of their chunks
-			   */
-	__u32 leaf_base;  /* first leaf; leaves lie in the order of their bits in `prefixes` */
-};
-SPW_STATIC_ASSERT(sizeof(struct spw_trie_node) == 24, "trie node layout");
+/* route_units: cache lines. A block is a run of them, and a ref says which: its shape above, the
+ * index of its first unit below. Ref 0 is no block; unit 0 is never used. */
+#define SPW_TRIE_UNIT_WORDS 8u
+struct spw_trie_unit {
+	__u64 word[SPW_TRIE_UNIT_WORDS];
+} __attribute__((aligned(SPW_CACHE_LINE)));
+SPW_STATIC_ASSERT(sizeof(struct spw_trie_unit) == 64, "trie unit layout");
 
-/* route_leaves: BPF arrays round their elements up to 8 bytes, hence two leaves to an element.
- * Leaf i is element[i / 2].leaf[i % 2]. */
-struct spw_trie_leaves {
-	__u32 leaf[2];
+#define SPW_TRIE_SHAPE_SHIFT 27u
+#define SPW_TRIE_REF(shape, index) ((__u32)(shape) << SPW_TRIE_SHAPE_SHIFT | (__u32)(index))
+#define SPW_TRIE_SHAPE(ref) ((ref) >> SPW_TRIE_SHAPE_SHIFT)
+#define SPW_TRIE_INDEX(ref) ((ref) & ((1u << SPW_TRIE_SHAPE_SHIFT) - 1))
+
+/* Shapes 3 to 20: a direct table of 2^shape slots. Its first unit is for control alone; then come
+ * the slots, a word each: below, the leaf of the longest prefix that ends within these bits, above,
+ * the ref of what is longer. A slot changes in one store. */
+#define SPW_TRIE_DIRECT_BITS_MIN 3u
+#define SPW_TRIE_DIRECT_BITS_MAX 20u
+struct spw_trie_direct_head {
+	__u32 own; /* ref: a trie of the prefixes that end within its bits */
+	__u32 cnt; /* prefixes in all */
+	__u32 reserved[14];
 };
+SPW_STATIC_ASSERT(sizeof(struct spw_trie_direct_head) == 64, "trie direct head layout");
+
+/* A node: 6 bits of the key, and three bitmaps: `children`, by these bits; `exact`, prefixes of
+ * just these bits; `shorter`, bit (1 << l | v): a prefix of l = 1 to 5 bits of value v. Then, two
+ * to a word, the refs of the children and the leaves of the prefixes, each in the order of its
+ * bits. */
+#define SPW_TRIE_NODE 23u
+#define SPW_TRIE_NODE_BITS 6u
+#define SPW_TRIE_NODE_WORDS 3u
+
+/* A list of 2^(shape - SPW_TRIE_LIST) units of up to 7 IPv4 or 3 IPv6 prefixes each, the longest
+ * first. A prefix stands there as its code: the address with one bit set behind the prefix's last
+ * and zeros behind that, or, where no bit is left (a host), as the address. A code that is not used
+ * is 0 and would cover everything; its leaf is 0, and it comes last.
+ * In 32-bit numbers a unit of IPv4 is 7 codes, the header, 7 leaves and a 0; of IPv6 it is the
+ * header, 3 leaves and 3 codes of two words, upper half first. The header: bits 0 to 6, which of
+ * the unit's codes are hosts; bits 8 to 15, in the first unit: how many entries the list has.
+ * A guard is a list whose first entry has a ref in the place of its leaf: to what lies below that
+ * prefix, which is not a host. */
+#define SPW_TRIE_LIST 24u
+#define SPW_TRIE_GUARD 28u
+#define SPW_TRIE_ENTRIES(header) ((header) >> 8 & 0xff)
+#define SPW_TRIE_LIST4 7u
+#define SPW_TRIE_LIST6 3u
 
 /* A leaf's value: what to do with a packet whose destination (or source) it covers. */
 #define SPW_LEAF_KIND_SHIFT 28u
@@ -251,8 +290,14 @@ SPW_STATIC_ASSERT(sizeof(struct spw_rate) == 16, "rate layout");
 
 /* ---- workers: written by the workers ------------------------------------------------------ */
 
+#define SPW_CLASSIFIED_CNT 5u /* verdicts that are no drops: enum spw_classifier_counter */
+
 struct spw_port_counters {
 	__u64 rx_packets, rx_bytes, tx_packets, tx_bytes;
+	/* Of a device's port what the classifier counts on kernel interfaces: the verdicts, from
+	 * SPW_CLASSIFIED_FIRST on, and all drops, which stand in `drops` by their reason. */
+	__u64 classified[SPW_CLASSIFIED_CNT];
+	__u64 dropped;
 };
 
 /* workers[worker index]. Every line has one writer: the worker (or, when its process is gone,
@@ -269,7 +314,7 @@ struct spw_worker_row {
 
 	__u64 loops;    /* bursts polled */
 	__u64 sleeps;   /* times it blocked in poll() */
-	__u64 handoffs; /* packets given to the SA's owner */
+	__u64 handoffs; /* packets given to another worker */
 	__u64 reserved1[5];
 
 	/* The last destination on a lan whose MAC is missing. Seqlock: odd glean_seq: being
@@ -283,7 +328,7 @@ struct spw_worker_row {
 
 	__u64 drops[SPW_DROPS_MAX]; /* by enum spw_drop */
 	struct spw_port_counters ports[SPW_PORTS_MAX];
-	__u8 reserved4[832];
+	__u8 reserved4[64];
 };
 SPW_STATIC_ASSERT(sizeof(struct spw_worker_row) == 2048, "worker row layout");
 
@@ -302,6 +347,85 @@ struct spw_tunnel_counters {
 };
 SPW_STATIC_ASSERT(sizeof(struct spw_tunnel_counters) == 128, "tunnel counters layout");
 
+/* ---- blind relays: UDP ports that join two endpoints ---------------------------------------- */
+
+/* relay_ports[UDP port, host order]: the slot of the live record, 0: no relay on this port. */
+struct spw_relay_root {
+	__u32 slot; /* control: release store; readers: acquire load */
+	__u32 reserved;
+};
+SPW_STATIC_ASSERT(sizeof(struct spw_relay_root) == 8, "relay root layout");
+
+/* Time and cost in the relays' buckets: 2^-10 ns, so that a byte at 100 Gbit/s still costs 82. */
+#define SPW_RELAY_TICKS_PER_NS 1024u
+
+/* One endpoint. A packet belongs to the relay when it came from `remote` to `local` in on `port`;
+ * what leaves towards this endpoint goes from `local` to `remote` by `port`. */
+struct spw_relay_side {
+	__u8 remote[16];      /* IPv4 in the first 4 bytes */
+	__u8 local[16];       /* an address of the node's, likewise */
+	__u16 remote_port_be; /* 0: the endpoint is not known yet, see spw_relay_state */
+	__u8 port;            /* port id */
+	__u8 reserved;
+	__u32 neighbor; /* next hop towards `remote` */
+	/* What is added (ones' complement) to the checksums of a packet that leaves towards this
+	 * endpoint, for addresses and ports alone: they differ by constants from those it came
+	 * with. ip_delta: IPv4 header; udp_delta: UDP over IPv6 (over IPv4 the checksum becomes 0).
+	 * In the byte order of the wire. */
+	__u16 ip_delta_be;
+	__u16 udp_delta_be;
+	__u32 reserved2;
+};
+SPW_STATIC_ASSERT(sizeof(struct spw_relay_side) == 48, "relay side layout");
+
+/* relays[slot]: immutable while published. */
+struct spw_relay {
+	__u32 id;      /* relay id: row in relay_states */
+	__u16 port_be; /* the relay's own UDP port, the same towards both endpoints */
+	__u8 family;   /* 4 or 6, of both endpoints */
+	__u8 reserved;
+	/* Two buckets for each direction (generic cell rate algorithm, ITU-T I.371), in ticks:
+	 * what one packet and one byte (of the IP packet) cost, and how far ahead of time a bucket
+	 * may be. Never 0: a relay always has both limits. */
+	__u64 packet_cost_ticks, packet_burst_ticks;
+	__u64 byte_cost_ticks, byte_burst_ticks;
+	__u8 reserved2[24];
+	struct spw_relay_side side[2] __attribute__((aligned(SPW_CACHE_LINE)));
+	__u8 reserved3[32];
+};
+SPW_STATIC_ASSERT(sizeof(struct spw_relay) == 192, "relay layout");
+
+/* The state of one direction. Writers: the classifier and the workers, on any CPU: the buckets by
+ * compare and swap, the counters by atomic addition. Reader: control. */
+struct spw_relay_direction {
+	__u64 packets_full_ticks; /* when the bucket is full again */
+	__u64 bytes_full_ticks;
+	__u64 packets, bytes; /* forwarded; bytes of IP packets */
+	__u64 drops;          /* from the right endpoint, and dropped for whatever reason */
+	__u64 reserved[3];
+};
+enum spw_relay_learn {
+	SPW_RELAY_LEARN_OFF = 0,
+	SPW_RELAY_LEARN_ARMED = 1, /* control: release store; classifier: compare and swap to... */
+	SPW_RELAY_LEARN_WRITING = 2, /* ... this, fills in the fields, then release store of ... */
+	SPW_RELAY_LEARN_DONE = 3,    /* ... this; control reads (acquire), pins, and stores OFF */
+};
+/* relay_states[relay id]. */
+struct spw_relay_state {
+	struct spw_relay_direction to[2]; /* towards side 0 and side 1 */
+	/* The first source that sent while an unknown endpoint was armed. Its packet is dropped:
+	 * only control makes an endpoint of it. */
+	__u32 learn; /* enum spw_relay_learn */
+	__u16 learned_port_be;
+	__u8 learned_on; /* port id it came in on */
+	__u8 reserved;
+	__u8 learned[16];       /* its address, IPv4 in the first 4 bytes */
+	__u8 learned_local[16]; /* the address of ours that it sent to */
+	__u64 foreign_drops;    /* from neither endpoint; atomic addition */
+	__u8 reserved2[16];
+};
+SPW_STATIC_ASSERT(sizeof(struct spw_relay_state) == 192, "relay state layout");
+
 /* ---- the classifier's own counters -------------------------------------------------------- */
 
 /* classifier_counters, a per-CPU array: index port id * SPW_CLASSIFIER_COUNTERS + counter. The
@@ -312,7 +436,11 @@ enum spw_classifier_counter {
 	SPW_CLASSIFIED_STEER,                       /* to a worker */
 	SPW_CLASSIFIED_CONTROL,                     /* to control's socket */
 	SPW_CLASSIFIED_KEEPALIVE,                   /* RFC 3948 2.3 keepalive, consumed */
+	SPW_CLASSIFIED_RELAY,                       /* forwarded by a blind relay */
+	SPW_CLASSIFIED_END,
 	SPW_CLASSIFIER_COUNTERS = 72,
 };
+SPW_STATIC_ASSERT(SPW_CLASSIFIED_END - SPW_CLASSIFIED_FIRST == SPW_CLASSIFIED_CNT,
+		  "one verdict each");
 
 #endif

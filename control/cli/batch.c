@@ -33,7 +33,8 @@ static json_t *op_parse(int words_cnt, char *const *words, json_t **error)
 		return NULL;
 	if (!command->change) {
 		*error = spw_error_make(SPW_ERROR_PARAMS,
-					"tunnel add, tunnel del, route add, route del or rate set",
+					"tunnel add, tunnel del, route add, route del, rate set, "
+					"relay add or relay del",
 					"\"%s%s%s\" changes nothing and cannot stand in a batch",
 					command->thing, command->verb ? " " : "",
 					command->verb ?: "");

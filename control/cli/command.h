@@ -84,7 +84,7 @@ json_t *spw_batch_read(FILE *in, const char *file, json_t **error);
 
 /* suggest.c: after the node refused a request because it knows no such name: adds the names that it
  * knows to the error. */
-void spw_names_suggest(int fd, const json_t *params, json_t *error);
+void spw_names_suggest(int fd, const char *method, const json_t *params, json_t *error);
 
 /* help.c. thing NULL: everything; verb NULL: all verbs of the thing. */
 void spw_help_print(FILE *out, const char *thing, const char *verb);

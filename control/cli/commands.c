@@ -77,12 +77,45 @@ static const struct spw_param route_del_params[] = {
 static const struct spw_param rate_set_params[] = {
 	{"tunnel", "NAME", "tunnel", SPW_PARAM_NAME, .help = "cap this tunnel"},
 	{"tenant", "NAME", "tenant", SPW_PARAM_NAME, .help = "or cap all of a tenant's packets"},
+	{"relay", "NAME", "relay", SPW_PARAM_NAME, .help = "or limit a relay, in each direction"},
 	{NULL, "RATE", "rate", SPW_PARAM_RATE, .required = true,
-	 .help = "such as 50mbit, 800kbit or 1.5gbit; none takes the cap away"},
+	 .help = "such as 50mbit, 800kbit or 1.5gbit; none takes a cap away"},
 	{"direction", "in|out|both", "direction", SPW_PARAM_CHOICE,
 	 .help = "tunnels: from the peer, to the peer; both if left out"},
 	{"burst", "BYTES", "burst_bytes", SPW_PARAM_NUMBER,
 	 .help = "what may pass at once; left out: 100 ms worth, at least 64 KiB"},
+	{"packets", "N", "packets", SPW_PARAM_NUMBER,
+	 .help = "relays: packets a second; left out: as it was"},
+	{0},
+};
+
+static const struct spw_param relay_name_params[] = {
+	{NULL, "NAME", "name", SPW_PARAM_NAME, .required = true, .help = "the relay"},
+	{0},
+};
+
+static const struct spw_param relay_show_params[] = {
+	{NULL, "NAME", "name", SPW_PARAM_NAME, .help = "everything about this one"},
+	{0},
+};
+
+static const struct spw_param relay_add_params[] = {
+	{NULL, "NAME", "name", SPW_PARAM_NAME, .required = true,
+	 .help = "up to 31 of a-z, 0-9, '_' and '-'"},
+	{"--port", "N", "port", SPW_PARAM_NUMBER, .required = true,
+	 .help = "the node's UDP port that both endpoints send to"},
+	{"--between", "ENDPOINT", "between", SPW_PARAM_TEXT, .required = true, .repeat = true,
+	 .help = "two of them: ADDRESS:PORT, or any for one that is learned (relay arm)"},
+	{"--packets", "N", "packets", SPW_PARAM_NUMBER,
+	 .help = "packets a second, in each direction; 100000 if left out"},
+	{"--rate", "RATE", "rate", SPW_PARAM_RATE,
+	 .help = "of IP packets, in each direction; 1gbit if left out"},
+	{0},
+};
+
+static const struct spw_param relay_arm_params[] = {
+	{NULL, "NAME", "name", SPW_PARAM_NAME, .required = true, .help = "the relay"},
+	{"--for", "TIME", "for", SPW_PARAM_TEXT, .help = "1s to 600s; 60s if left out"},
 	{0},
 };
 
@@ -125,18 +158,31 @@ static int rate_set_check(const struct spw_command *command, const json_t *param
 {
 	bool tunnel = json_object_get(params, "tunnel");
 	bool tenant = json_object_get(params, "tenant");
-	char usage[256];
+	bool relay = json_object_get(params, "relay");
+	char usage[384];
 
 	spw_usage_format(command, usage, sizeof(usage));
-	if (tunnel == tenant)
-		*error = spw_error_make(SPW_ERROR_PARAMS, usage,
-					tunnel ? "a cap is for a tunnel or for a tenant, not both"
-					       : "whose rate? a tunnel or a tenant is missing");
+	if (tunnel + tenant + relay != 1)
+		*error = spw_error_make(
+			SPW_ERROR_PARAMS, usage,
+			tunnel || tenant
+				? "a rate is for a tunnel, a tenant or a relay, not for several"
+				: "whose rate? a tunnel, a tenant or a relay is missing");
 	else if (tenant && json_object_get(params, "direction"))
 		*error = spw_error_make(SPW_ERROR_PARAMS, "no direction, or tunnel NAME",
 					"a tenant's cap counts its packets once, where they enter, "
 					"and has no direction");
 	return *error ? -1 : 0;
+}
+
+static int relay_add_check(const struct spw_command *command, const json_t *params, json_t **error)
+{
+	(void)command;
+	if (json_array_size(json_object_get(params, "between")) == 2)
+		return 0;
+	*error = spw_error_make(SPW_ERROR_PARAMS, "--between ENDPOINT ENDPOINT",
+				"a relay joins two endpoints");
+	return -1;
 }
 
 const struct spw_command spw_commands[] = {
@@ -242,17 +288,62 @@ const struct spw_command spw_commands[] = {
 	 .render = spw_render_rates},
 	{.thing = "rate",
 	 .verb = "set",
-	 .summary = "cap a tunnel or a tenant, or take the cap away",
+	 .summary = "cap a tunnel or a tenant, or take the cap away; limit a relay",
 	 .about = "What exceeds the cap is dropped and counted (spillway drops). Takes effect at "
-		  "once.",
+		  "once.\nA relay always has a rate.",
 	 .examples = "spillway rate set tunnel to-relay 50mbit direction out\n"
-		     "spillway rate set tenant blue none",
+		     "spillway rate set tenant blue none\n"
+		     "spillway rate set relay site-a-b 200mbit packets 50000",
 	 .usage = "tunnel NAME RATE [direction in|out|both] [burst BYTES]\n"
-		  "\tor: spillway rate set tenant NAME RATE [burst BYTES]",
+		  "\tor: spillway rate set tenant NAME RATE [burst BYTES]\n"
+		  "\tor: spillway rate set relay NAME RATE [packets N]",
 	 .method = "rate.set",
 	 .change = true,
 	 .params = rate_set_params,
 	 .check = rate_set_check},
+	{.thing = "relay",
+	 .verb = "show",
+	 .summary = "blind relays: their endpoints, limits and traffic",
+	 .about =
+		 "A relay forwards UDP between two endpoints without a key: whatever they speak. "
+		 "a and b are\nits endpoints in the order in which they were given; packets, bytes "
+		 "and drops are those\ntowards each. An endpoint sends to the address of the node "
+		 "that stands beside it as local.",
+	 .examples = "spillway relay show\nspillway relay show site-a-b",
+	 .method = "relay.show",
+	 .params = relay_show_params,
+	 .render = spw_render_relays},
+	{.thing = "relay",
+	 .verb = "add",
+	 .summary = "join two endpoints by a UDP port of this node",
+	 .about = "Packets from one endpoint to the port go to the other one, and nothing else "
+		  "does. The port\nmust be free on this host.",
+	 .examples = "spillway relay add site-a-b --port 51820 --between 198.51.100.7:51820 "
+		     "203.0.113.9:51820\n"
+		     "spillway relay add roam --port 51821 --between 198.51.100.7:51820 any --rate "
+		     "200mbit\nspillway relay arm roam",
+	 .method = "relay.add",
+	 .change = true,
+	 .params = relay_add_params,
+	 .check = relay_add_check},
+	{.thing = "relay",
+	 .verb = "del",
+	 .summary = "delete a relay",
+	 .about = "Its port belongs to the host again.",
+	 .examples = "spillway relay del site-a-b",
+	 .method = "relay.del",
+	 .change = true,
+	 .params = relay_name_params},
+	{.thing = "relay",
+	 .verb = "arm",
+	 .summary = "let the endpoint that was given as any be learned",
+	 .about = "The first source that sends within the time becomes the endpoint, and stays it "
+		  "until the\nrelay is armed again, which forgets it. What it sends first is "
+		  "dropped; "
+		  "its protocol sends\nthat again.",
+	 .examples = "spillway relay arm roam --for 5m",
+	 .method = "relay.arm",
+	 .params = relay_arm_params},
 	{.thing = "drops",
 	 .summary = "how many packets were dropped, and why",
 	 .about = "Every packet that is not forwarded or passed is counted under exactly one "
@@ -262,9 +353,10 @@ const struct spw_command spw_commands[] = {
 	 .render = spw_render_drops},
 	{.thing = "batch",
 	 .summary = "many changes from a file, all of them or none",
-	 .about = "One command to a line, without the word spillway: tunnel add, tunnel del, "
-		  "route add,\nroute del and rate set. # begins a comment. If one line is refused, "
-		  "nothing is changed.",
+	 .about =
+		 "One command to a line, without the word spillway: tunnel add, tunnel del, "
+		 "route add,\nroute del, rate set, relay add and relay del. # begins a comment. If "
+		 "one line is refused,\nnothing is changed.",
 	 .examples = "spillway batch changes.txt\n"
 		     "printf 'route add 10.%d.0.0/16 tunnel to-b tenant blue\\n' 3 4 5 | spillway "
 		     "batch -",

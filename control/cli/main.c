@@ -46,7 +46,7 @@ static int command_call(const struct spw_cli *cli, const struct spw_command *com
 
 	json_t *result = spw_client_call(fd, command->method, params, error);
 	if (!result)
-		spw_names_suggest(fd, params, *error);
+		spw_names_suggest(fd, command->method, params, *error);
 	close(fd);
 	if (!result)
 		return SPW_EXIT_FAILED;

@@ -55,16 +55,39 @@ static json_t *rows_above_zero(const json_t *rows, const char *key)
 
 void spw_render_rates(FILE *out, const json_t *result)
 {
-	static const struct spw_column columns[] = {{"KIND", "kind"},
-						    {"NAME", "name"},
-						    {"DIRECTION", "direction"},
-						    {"RATE", "rate_kbit"},
-						    {"BURST", "burst_bytes"}};
+	static const struct spw_column columns[] = {
+		{"KIND", "kind"},      {"NAME", "name"},         {"DIRECTION", "direction"},
+		{"RATE", "rate_kbit"}, {"BURST", "burst_bytes"}, {"PACKETS/S", "packets"}};
 
 	json_t *some = rows_above_zero(result, "rate_kbit");
 
 	spw_table_print(out, COLUMNS(columns), some, "no caps (spillway rate set --help)");
 	json_decref(some);
+}
+
+void spw_render_relays(FILE *out, const json_t *result)
+{
+	static const struct spw_column columns[] = {
+		{"NAME", "name"},
+		{"PORT", "port"},
+		{"STATE", "state"},
+		{"ARMED", "armed_s"},
+		{"A", "a.remote"},
+		{"B", "b.remote"},
+		{"TO A", "a.bytes"},
+		{"TO B", "b.bytes"},
+		{"TO A PACKETS", "a.packets"},
+		{"TO B PACKETS", "b.packets"},
+		{"TO A DROPS", "a.drops"},
+		{"TO B DROPS", "b.drops"},
+		{"FOREIGN", "foreign_drops"},
+	};
+
+	if (json_is_array(result))
+		spw_table_print(out, COLUMNS(columns), result,
+				"no relays (spillway relay add --help)");
+	else
+		spw_render_record(out, result);
 }
 
 void spw_render_drops(FILE *out, const json_t *result)
@@ -126,7 +149,7 @@ static void status_head(FILE *out, const json_t *status)
 	static const char *const keys[] = {"version", "pid", "uptime_s", "revision"};
 	static const char *const labels[] = {"version", "pid", "up", "revision"};
 	const json_t *dataplane = json_object_get(status, "dataplane");
-	char text[160];
+	char text[200];
 
 	spw_value_format("node", json_object_get(status, "node"), text, sizeof(text));
 	fprintf(out, "node %s", text);
@@ -144,7 +167,9 @@ static void status_head(FILE *out, const json_t *status)
 	spw_value_format("pid", json_object_get(dataplane, "pid"), text, sizeof(text));
 	fprintf(out, "dataplane connected, pid %s", text);
 	spw_value_format("aead", json_object_get(dataplane, "aead"), text, sizeof(text));
-	fprintf(out, ", aead %s\n", text);
+	fprintf(out, ", aead %s", text);
+	spw_value_format("aead_why", json_object_get(dataplane, "aead_why"), text, sizeof(text));
+	fprintf(out, " (%s)\n", text);
 }
 
 static void status_tables(FILE *out, const json_t *tables)
@@ -172,7 +197,7 @@ void spw_render_status(FILE *out, const json_t *result)
 		{"INTERFACE", "name"},  {"ROLE", "role"},       {"VLAN", "vlan"},
 		{"TENANT", "tenant"},   {"XDP", "xdp_mode"},    {"RX", "rx_bytes"},
 		{"TX", "tx_bytes"},     {"PASSED", "passed"},   {"STEERED", "steered"},
-		{"CONTROL", "control"}, {"DROPPED", "dropped"},
+		{"RELAYED", "relayed"}, {"CONTROL", "control"}, {"DROPPED", "dropped"},
 	};
 	static const struct spw_column neighbors[] = {{"NEIGHBOR", "address"},
 						      {"INTERFACE", "interface"},

@@ -15,6 +15,8 @@ void spw_render_status(FILE *out, const json_t *result);
 void spw_render_tunnels(FILE *out, const json_t *result);
 void spw_render_routes(FILE *out, const json_t *result);
 void spw_render_rates(FILE *out, const json_t *result);
+/* One relay, or a list of them. */
+void spw_render_relays(FILE *out, const json_t *result);
 void spw_render_drops(FILE *out, const json_t *result);
 void spw_render_batch(FILE *out, const json_t *result);
 /* Any object, one member to a line. */

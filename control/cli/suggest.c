@@ -71,25 +71,52 @@ static bool is_unknown_name(const json_t *error)
 	return symbol && strcmp(symbol, "ENOENT") == 0 && !json_object_get(data, "expected");
 }
 
-void spw_names_suggest(int fd, const json_t *params, json_t *error)
+/* Of a batch: the op in the line that was refused. */
+static const json_t *op_find(const json_t *ops, const json_t *error)
 {
-	const char *tunnel = json_string_value(json_object_get(params, "tunnel")
-						       ?: json_object_get(params, "name"));
-	const char *tenant = json_string_value(json_object_get(params, "tenant"));
-	bool done = false;
+	json_t *line = json_object_get(json_object_get(error, "data"), "line"), *op;
+	size_t i;
+
+	json_array_foreach (ops, i, op)
+		if (json_equal(json_object_get(op, "line"), line))
+			return op;
+	return NULL;
+}
+
+static bool list_suggest(int fd, const char *method, const char *name, const char *kind,
+			 json_t *error)
+{
+	json_t *rows = rows_get(fd, method);
+	bool done = rows && name_suggest(error, name, rows, kind);
+
+	json_decref(rows);
+	return done;
+}
+
+void spw_names_suggest(int fd, const char *method, const json_t *params, json_t *error)
+{
+	const json_t *op = op_find(json_object_get(params, "ops"), error);
 
 	if (!is_unknown_name(error))
 		return;
-	/* A new tunnel's own name is none that must be there. */
-	if (tunnel && !json_object_get(params, "remote")) {
-		json_t *tunnels = rows_get(fd, "tunnel.list");
-		done = tunnels && name_suggest(error, tunnel, tunnels, NULL);
-		json_decref(tunnels);
+	if (op) {
+		method = json_string_value(json_object_get(op, "method"));
+		params = json_object_get(op, "params");
 	}
-	if (tenant && !done) {
-		json_t *rates = rows_get(fd, "rate.list");
-		if (rates)
-			name_suggest(error, tenant, rates, "tenant");
-		json_decref(rates);
+	const char *name = json_string_value(json_object_get(params, "name"));
+	const char *tunnel = json_string_value(json_object_get(params, "tunnel"));
+	const char *tenant = json_string_value(json_object_get(params, "tenant"));
+	const char *relay = json_string_value(json_object_get(params, "relay"));
+	if (strncmp(method, "relay.", 6) == 0)
+		relay = name;
+	else if (!json_object_get(params, "remote")) /* a new tunnel's own name is none to find */
+		tunnel = tunnel ?: name;
+	if (relay) {
+		list_suggest(fd, "relay.show", relay, NULL, error);
+		return;
 	}
+	if (tunnel && list_suggest(fd, "tunnel.list", tunnel, NULL, error))
+		return;
+	if (tenant)
+		list_suggest(fd, "rate.list", tenant, "tenant", error);
 }

@@ -48,7 +48,7 @@ static void number_format(const char *key, double number, char *text, size_t tex
 	static const char *const bytes[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", NULL};
 	static const char *const rates[] = {"kbit/s", "Mbit/s", "Gbit/s", NULL};
 
-	if (ends_with(key, "_bytes"))
+	if (ends_with(key, "bytes"))
 		scaled_format(number, 1024, bytes, text, text_bytes);
 	else if (ends_with(key, "_kbit"))
 		scaled_format(number, 1000, rates, text, text_bytes);

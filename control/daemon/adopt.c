@@ -2,12 +2,14 @@
 /* adopt.c - see adopt.h. What is done to the model and the pools; adopt_finish.c: the rest. */
 #include "control/daemon/adopt.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/daemon/journal.h"
 #include "control/daemon/model.h"
+#include "control/daemon/relays/relays.h"
 #include "control/daemon/txn.h"
 
 static const struct spw_place nowhere;
@@ -87,6 +89,50 @@ static int name_tunnel(struct spw_node *node, const struct spw_tunnel_spec *spec
 	return spw_tunnel_new(node, spec, tenant, id) ? 0 : -EUCLEAN;
 }
 
+/* The relay whose record stands at a port, or NULL. */
+static const struct spw_relay *relay_record(const struct spw_node *node, uint32_t port)
+{
+	uint32_t slot = node->maps.relay_ports[port].slot;
+
+	return slot > 0 && slot < SPW_RELAY_SLOTS_MAX ? &node->maps.relays[slot] : NULL;
+}
+
+static bool relay_published(const struct spw_node *node, uint16_t port, uint32_t id)
+{
+	const struct spw_relay *record = relay_record(node, port);
+
+	return record && record->id == id;
+}
+
+static int name_relay(struct spw_node *node, const struct spw_relay_spec *spec, uint32_t id)
+{
+	if (spw_relay_find(node, spec->name) || id >= SPW_RELAYS_MAX)
+		return -EUCLEAN;
+	return spw_relay_new(node, spec, id) ? 0 : -EUCLEAN;
+}
+
+static void unname_relay(struct spw_node *node, const char *name)
+{
+	struct spw_relay_obj *relay = spw_relay_find(node, name);
+
+	if (!relay) /* it did not outlive its own transaction */
+		return;
+	spw_relay_hide(node, relay);
+	spw_slots_free(node->relay_ids, relay->id);
+	spw_relay_free(relay);
+}
+
+/* Of a transaction that was published: what its record was built with. */
+static void limit_relay(struct spw_node *node, const struct spw_op *op)
+{
+	struct spw_relay_obj *relay = spw_relay_find(node, op->rate.relay);
+
+	if (relay && op->rate.pps)
+		relay->limits.pps = op->rate.pps;
+	if (relay && op->rate.rate_kbit)
+		relay->limits.rate_kbit = op->rate.rate_kbit;
+}
+
 static int unname_tunnel(struct spw_node *node, const char *name)
 {
 	struct spw_tunnel_obj *tunnel = spw_tunnel_find(node, name);
@@ -127,9 +173,20 @@ static int replay_op(struct spw_node *node, struct spw_adoption *adoption, const
 	case SPW_OP_TUNNEL_DEL:
 		err = unname_tunnel(node, op.tunnel.name);
 		break;
+	case SPW_OP_RELAY_ADD:
+		if (last && id != 0 && !relay_published(node, op.relay.port, id))
+			err = put_aside(adoption, &op, NULL);
+		else if (id != 0)
+			err = name_relay(node, &op.relay, id);
+		break;
+	case SPW_OP_RELAY_DEL:
+		unname_relay(node, op.relay.name);
+		break;
 	default:
 		if (last)
 			err = put_aside(adoption, &op, NULL);
+		else if (op.kind == SPW_OP_RATE_SET && op.rate.relay)
+			limit_relay(node, &op);
 	}
 done:
 	free(allow);
@@ -154,7 +211,8 @@ static int replay_lines(struct spw_node *node, struct spw_adoption *adoption,
 	size_t cnt = json_array_size(lines);
 
 	if (replay_list(node, adoption, json_object_get(snapshot, "tenants"), false) < 0 ||
-	    replay_list(node, adoption, json_object_get(snapshot, "tunnels"), false) < 0)
+	    replay_list(node, adoption, json_object_get(snapshot, "tunnels"), false) < 0 ||
+	    replay_list(node, adoption, json_object_get(snapshot, "relays"), false) < 0)
 		return damaged(error, node, "the journal's first line");
 	for (size_t i = 1; i < cnt; i++) {
 		const json_t *line = json_array_get(lines, i);
@@ -233,6 +291,53 @@ static int adopt_record(struct spw_node *node, struct spw_adoption *adoption, ui
 	memcpy(tunnel->tx_sa, record->tx_sa, sizeof(tunnel->tx_sa));
 	tunnel->local_epoch = record->local_epoch;
 	tunnel->peer_epoch = record->peer_epoch;
+	return 0;
+}
+
+/* A pinned endpoint stands in the record alone. */
+static void adopt_pinned(struct spw_relay_obj *relay, const struct spw_relay *record)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		const struct spw_relay_side *side = &record->side[i];
+		struct spw_relay_end *end = &relay->ends[i];
+		if (!end->any || !side->remote_port_be)
+			continue;
+		end->remote = (struct spw_endpoint){.family = relay->family,
+						    .port = ntohs(side->remote_port_be)};
+		end->local = (struct spw_endpoint){.family = relay->family};
+		memcpy(end->remote.addr, side->remote, sizeof(side->remote));
+		memcpy(end->local.addr, side->local, sizeof(side->local));
+	}
+}
+
+static int adopt_relay_record(struct spw_node *node, struct spw_relay_obj *relay,
+			      const struct spw_relay *record)
+{
+	relay->slot = node->maps.relay_ports[relay->port].slot;
+	if (spw_slots_mark(node->relay_slots, relay->slot) < 0 ||
+	    !mark_shared(node->neighbor_ids, record->side[0].neighbor) ||
+	    !mark_shared(node->neighbor_ids, record->side[1].neighbor))
+		return -EUCLEAN;
+	adopt_pinned(relay, record);
+	return 0;
+}
+
+/* A record whose relay the journal deletes goes at once; before anything can take its slot or id
+ * again, start.c waits for a grace period. */
+static int adopt_relays(struct spw_node *node)
+{
+	for (uint32_t port = 0; port <= UINT16_MAX; port++) {
+		const struct spw_relay *record = relay_record(node, port);
+		uint32_t id = record && record->id < SPW_RELAYS_MAX ? record->id : 0;
+		struct spw_relay_obj *relay = node->relays[id];
+		if (record && (!relay || relay->port != port))
+			__atomic_store_n(&node->maps.relay_ports[port].slot, 0, __ATOMIC_RELEASE);
+		else if (record && adopt_relay_record(node, relay, record) < 0)
+			return -EUCLEAN;
+	}
+	for (uint32_t id = 1; id < SPW_RELAYS_MAX; id++)
+		if (node->relays[id] && !node->relays[id]->slot)
+			return -EUCLEAN;
 	return 0;
 }
 
@@ -333,8 +438,9 @@ int spw_adopt_tables(struct spw_node *node, struct spw_adoption *adoption, struc
 		return err;
 	if (adopt_numbers(node, adoption) < 0)
 		return damaged(error, node, "a tunnel's record");
-	node->tries = spw_trie_pool_create(node->maps.route_nodes, meta->route_nodes_max,
-					   node->maps.route_leaves, meta->route_leaves_max);
+	if (adopt_relays(node) < 0)
+		return damaged(error, node, "a relay's record");
+	node->tries = spw_trie_pool_create(node->maps.route_units, meta->route_units_max);
 	if (!node->tries)
 		return spw_error_set(error, -ENOMEM, nowhere, "no memory for the route tables");
 	if (adopt_tries(node, adoption) < 0 || adopt_routes(node) < 0)

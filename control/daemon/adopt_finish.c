@@ -6,6 +6,7 @@
 #include "control/daemon/adopt.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net.h"
+#include "control/daemon/relays/relays.h"
 #include "control/daemon/sa/sas.h"
 #include "control/daemon/txn.h"
 #include "control/handover.h"
@@ -54,6 +55,28 @@ static void adopt_tunnel(struct spw_node *node, struct spw_tunnel_obj *tunnel)
 		spw_sas_start(node, tunnel);
 }
 
+/* An arming ends with the control that counted its time. */
+static void adopt_relay(struct spw_node *node, struct spw_relay_obj *relay)
+{
+	const struct spw_relay *record = &node->maps.relays[relay->slot];
+	uint32_t hints[2] = {record->side[0].neighbor, record->side[1].neighbor};
+
+	spw_relay_disarm(node, relay);
+	relay->port_fd = spw_udp_port_hold(relay->port);
+	if (relay->port_fd < 0)
+		spw_log("warning", "adopt",
+			"relay %s: cannot keep UDP port %u from other programs: %s", relay->name,
+			relay->port, strerror(-relay->port_fd));
+	for (unsigned int i = 0; i < 2; i++) {
+		struct spw_error error = {0};
+		if (spw_nexthop_acquire_end(node, relay, &relay->ends[i], hints[i], &error) < 0)
+			spw_log("warning", "adopt", "%s; the relay waits", error.text);
+	}
+	if (spw_relay_publish(node, relay) < 0)
+		spw_log("warning", "adopt", "relay %s: no room to bring its record up to date",
+			relay->name);
+}
+
 /* SAs whose tunnel was deleted; those of a record that still stands go with it. */
 static void discard_orphan_sas(struct spw_node *node)
 {
@@ -85,6 +108,24 @@ static int bury_orphans(struct spw_node *node, struct spw_adoption *adoption,
 	return 0;
 }
 
+/* What an op needs to be there: the name of a tunnel or (*relay) a relay, or NULL. */
+static const char *needed(const struct spw_op *op, bool *relay)
+{
+	*relay = op->kind == SPW_OP_RATE_SET && op->rate.relay;
+	if (op->kind == SPW_OP_ROUTE_ADD)
+		return op->route.tunnel;
+	if (op->kind == SPW_OP_RATE_SET)
+		return *relay ? op->rate.relay : op->rate.tunnel;
+	return NULL;
+}
+
+static bool adds(const struct spw_op *op, const char *name, bool relay)
+{
+	if (relay)
+		return op->kind == SPW_OP_RELAY_ADD && strcmp(op->relay.name, name) == 0;
+	return op->kind == SPW_OP_TUNNEL_ADD && strcmp(op->tunnel.name, name) == 0;
+}
+
 /* Ops on what the rest of the last transaction deleted again are left out. */
 static void drop_stale_ops(struct spw_node *node, struct spw_adoption *adoption)
 {
@@ -92,13 +133,12 @@ static void drop_stale_ops(struct spw_node *node, struct spw_adoption *adoption)
 
 	for (uint32_t i = 0; i < adoption->ops_cnt; i++) {
 		const struct spw_op *op = &adoption->ops[i];
-		const char *tunnel = op->kind == SPW_OP_ROUTE_ADD  ? op->route.tunnel
-				     : op->kind == SPW_OP_RATE_SET ? op->rate.tunnel
-								   : NULL;
-		bool known = !tunnel || spw_tunnel_find(node, tunnel);
+		bool relay;
+		const char *name = needed(op, &relay);
+		bool known = !name ||
+			     (relay ? !!spw_relay_find(node, name) : !!spw_tunnel_find(node, name));
 		for (uint32_t j = 0; !known && j < kept; j++)
-			known = adoption->ops[j].kind == SPW_OP_TUNNEL_ADD &&
-				strcmp(adoption->ops[j].tunnel.name, tunnel) == 0;
+			known = adds(&adoption->ops[j], name, relay);
 		if (!known) {
 			free(adoption->allows[i]);
 			continue;
@@ -116,6 +156,9 @@ int spw_adopt_finish(struct spw_node *node, struct spw_adoption *adoption, struc
 	for (uint32_t id = 0; id < node->maps.meta->tunnels_max; id++)
 		if (node->tunnels[id])
 			adopt_tunnel(node, node->tunnels[id]);
+	for (uint32_t id = 1; id < SPW_RELAYS_MAX; id++)
+		if (node->relays[id])
+			adopt_relay(node, node->relays[id]);
 	adopt_hosts(node);
 	if (adoption->ops_cnt > 0) {
 		drop_stale_ops(node, adoption);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "control/daemon/config_file.h"
+#include "control/daemon/device.h"
 #include "control/daemon/values.h"
 
 #define LISTEN_PORT_DEFAULT 4500 /* RFC 3948 */
@@ -89,6 +90,19 @@ static int build_node(struct build *build)
 	return rc;
 }
 
+static int build_aead(struct build *build)
+{
+	static const char *const names[] = {"auto", "openssl", "ipsec-mb"};
+	const char *text = build->file->aead ? build->file->aead : names[0];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(text, names[i]) == 0) {
+			snprintf(build->config->aead, sizeof(build->config->aead), "%s", text);
+			return 0;
+		}
+	return fail_value(build, spw_path("aead"), text, "auto, openssl or ipsec-mb");
+}
+
 static bool is_ifname(const char *name)
 {
 	return strlen(name) < sizeof(((struct spw_interface *)0)->ifname) && name[0] != '.' &&
@@ -124,6 +138,32 @@ static int check_role(struct build *build, uint32_t i)
 	return 0;
 }
 
+/* What a device is called, and that it is there to be taken. */
+static int build_device(struct build *build, uint32_t i)
+{
+	const char *device = build->file->interfaces[i].device, *expected;
+	struct spw_path path = spw_path("interfaces[%u].device", i);
+	char why[400];
+
+	if (!device)
+		return 0;
+	if (spw_device_check(device, &expected) < 0)
+		return fail_value(build, path, device, expected);
+	for (uint32_t other = 0; other < i; other++) {
+		const char *above = build->file->interfaces[other].device;
+		if (above && strcasecmp(device, above) == 0)
+			return fail_value(build, path, device,
+					  "every device once; this one stands above already");
+	}
+	int rc = spw_device_ready("", device, why, sizeof(why));
+	if (rc < 0)
+		return spw_marks_fail(build->marks, path, build->error, rc, " %s: %s",
+				      spw_quote(device).text, why);
+	snprintf(build->config->interfaces[i].device, sizeof(build->config->interfaces[i].device),
+		 "%s", device);
+	return 0;
+}
+
 static int build_interface(struct build *build, uint32_t i)
 {
 	const struct spw_file_interface *in = &build->file->interfaces[i];
@@ -141,6 +181,8 @@ static int build_interface(struct build *build, uint32_t i)
 			build->marks, spw_path("interfaces[%u].vlan", i), build->error, -EINVAL,
 			" is %u; expected 1 to 4094, or no such key for untagged", *in->vlan);
 	int rc = check_role(build, i);
+	if (rc == 0)
+		rc = build_device(build, i);
 	if (rc < 0)
 		return rc;
 	snprintf(out->ifname, sizeof(out->ifname), "%s", in->name);
@@ -355,7 +397,8 @@ static int build_lans(struct build *build, uint32_t i)
 static int allocate_ops(struct build *build)
 {
 	const struct spw_file *file = build->file;
-	size_t ops = (size_t)file->tenants_cnt * 2 + (size_t)file->tunnels_cnt * 3 + file->deny_cnt;
+	size_t ops = (size_t)file->tenants_cnt * 2 + (size_t)file->tunnels_cnt * 3 +
+		     file->deny_cnt + file->relays_cnt;
 	for (uint32_t i = 0; i < file->tenants_cnt; i++)
 		ops += file->tenants[i].routes_cnt;
 	for (uint32_t i = 0; i < file->interfaces_cnt; i++)
@@ -366,7 +409,7 @@ static int allocate_ops(struct build *build)
 	return build->config->ops && build->config->kept ? 0 : fail_memory(build->error);
 }
 
-/* Tenants first, then what belongs to them, and routes, which name tunnels, last. */
+/* Tenants first, then what belongs to them, then routes, which name tunnels; relays are apart. */
 static int build_ops(struct build *build)
 {
 	const struct spw_file *file = build->file;
@@ -387,6 +430,11 @@ static int build_ops(struct build *build)
 		rc = build_tunnel(build, i);
 	for (uint32_t i = 0; rc == 0 && i < file->tenants_cnt; i++)
 		rc = build_routes(build, i);
+	for (uint32_t i = 0; rc == 0 && i < file->relays_cnt; i++) {
+		struct spw_op *op = push(build, SPW_OP_RELAY_ADD, spw_path("relays[%u]", i));
+		rc = spw_file_build_relay(build->marks, file, i, build->config->listen_port,
+					  &op->relay, build->error);
+	}
 	return rc;
 }
 
@@ -445,6 +493,8 @@ int spw_config_parse(const char *path, const char *text, size_t text_bytes, stru
 		rc = spw_file_check_names(&marks, build.file, error);
 	if (rc == 0)
 		rc = build_node(&build);
+	if (rc == 0)
+		rc = build_aead(&build);
 	if (rc == 0)
 		rc = build_interfaces(&build);
 	if (rc == 0)

@@ -24,6 +24,7 @@ enum spw_file_on_stop { SPW_ON_STOP_LEFT_OUT, SPW_ON_STOP_DROP, SPW_ON_STOP_PASS
 struct spw_file_interface {
 	char *name;
 	int role; /* enum spw_port_role */
+	char *device;
 	uint32_t *vlan;
 	char *tenant;
 	char **prefixes;
@@ -65,9 +66,19 @@ struct spw_file_tunnel {
 	struct spw_file_foreign *keys_foreign;
 };
 
+struct spw_file_relay {
+	char *name;
+	uint32_t port;
+	char **between;
+	uint32_t between_cnt; /* 2 */
+	uint32_t *packets;
+	char *rate;
+};
+
 struct spw_file {
 	char *node;
 	uint32_t *listen, *workers;
+	char *aead;
 	struct spw_file_limits *limits;
 	struct spw_file_interface *interfaces;
 	uint32_t interfaces_cnt;
@@ -77,6 +88,8 @@ struct spw_file {
 	uint32_t tenants_cnt;
 	struct spw_file_tunnel *tunnels;
 	uint32_t tunnels_cnt;
+	struct spw_file_relay *relays;
+	uint32_t relays_cnt;
 };
 
 extern const cyaml_schema_value_t spw_file_schema; /* of a struct spw_file */
@@ -93,5 +106,10 @@ int spw_file_check_names(const struct spw_marks *marks, const struct spw_file *f
  * and the names were found to be right one by one. */
 int spw_file_check_prefixes(const struct spw_marks *marks, const struct spw_file *file,
 			    struct spw_error *error);
+
+/* config_relays.c: makes the op of one relay, whose strings stay the file's. */
+int spw_file_build_relay(const struct spw_marks *marks, const struct spw_file *file, uint32_t i,
+			 uint16_t listen_port, struct spw_relay_spec *spec,
+			 struct spw_error *error);
 
 #endif

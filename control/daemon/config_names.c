@@ -144,10 +144,12 @@ int spw_file_check_names(const struct spw_marks *marks, const struct spw_file *f
 {
 	struct names tenants = {.list = "tenants", .what = "tenant", .cnt = file->tenants_cnt};
 	struct names tunnels = {.list = "tunnels", .what = "tunnel", .cnt = file->tunnels_cnt};
+	struct names relays = {.list = "relays", .what = "relay", .cnt = file->relays_cnt};
 	int rc;
 	tenants.sorted = calloc(tenants.cnt + 1, sizeof(*tenants.sorted));
 	tunnels.sorted = calloc(tunnels.cnt + 1, sizeof(*tunnels.sorted));
-	if (!tenants.sorted || !tunnels.sorted) {
+	relays.sorted = calloc(relays.cnt + 1, sizeof(*relays.sorted));
+	if (!tenants.sorted || !tunnels.sorted || !relays.sorted) {
 		rc = spw_error_set(error, -ENOMEM, (struct spw_place){0}, "out of memory");
 		goto out;
 	}
@@ -155,13 +157,18 @@ int spw_file_check_names(const struct spw_marks *marks, const struct spw_file *f
 		tenants.sorted[i] = (struct name){file->tenants[i].name, i};
 	for (uint32_t i = 0; i < tunnels.cnt; i++)
 		tunnels.sorted[i] = (struct name){file->tunnels[i].name, i};
+	for (uint32_t i = 0; i < relays.cnt; i++)
+		relays.sorted[i] = (struct name){file->relays[i].name, i};
 
 	rc = index_names(&tenants, marks, error);
 	if (rc == 0)
 		rc = index_names(&tunnels, marks, error);
 	if (rc == 0)
+		rc = index_names(&relays, marks, error);
+	if (rc == 0)
 		rc = check_references(marks, file, &tenants, &tunnels, error);
 out:
+	free(relays.sorted);
 	free(tunnels.sorted);
 	free(tenants.sorted);
 	return rc;

@@ -22,6 +22,8 @@ static const cyaml_strval_t on_stops[] = {{"drop", SPW_ON_STOP_DROP}, {"pass", S
 static const cyaml_schema_field_t interface_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", TEXT, struct spw_file_interface, name, 1, CYAML_UNLIMITED),
 	CYAML_FIELD_ENUM("role", CYAML_FLAG_STRICT, struct spw_file_interface, role, roles, 2),
+	CYAML_FIELD_STRING_PTR("device", TEXT | OPTIONAL, struct spw_file_interface, device, 1,
+			       CYAML_UNLIMITED),
 	CYAML_FIELD_UINT_PTR("vlan", OPTIONAL, struct spw_file_interface, vlan),
 	CYAML_FIELD_STRING_PTR("tenant", TEXT | OPTIONAL, struct spw_file_interface, tenant, 1,
 			       CYAML_UNLIMITED),
@@ -107,10 +109,26 @@ static const cyaml_schema_value_t tunnel_entry = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct spw_file_tunnel, tunnel_fields),
 };
 
+static const cyaml_schema_field_t relay_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", TEXT, struct spw_file_relay, name, 1, CYAML_UNLIMITED),
+	CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct spw_file_relay, port),
+	CYAML_FIELD_SEQUENCE_COUNT("between", CYAML_FLAG_POINTER, struct spw_file_relay, between,
+				   between_cnt, &text_entry, 2, 2),
+	CYAML_FIELD_UINT_PTR("packets", OPTIONAL, struct spw_file_relay, packets),
+	CYAML_FIELD_STRING_PTR("rate", TEXT | OPTIONAL, struct spw_file_relay, rate, 1,
+			       CYAML_UNLIMITED),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_value_t relay_entry = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct spw_file_relay, relay_fields),
+};
+
 static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_STRING_PTR("node", TEXT, struct spw_file, node, 1, CYAML_UNLIMITED),
 	CYAML_FIELD_UINT_PTR("listen", OPTIONAL, struct spw_file, listen),
 	CYAML_FIELD_UINT_PTR("workers", OPTIONAL, struct spw_file, workers),
+	CYAML_FIELD_STRING_PTR("aead", TEXT | OPTIONAL, struct spw_file, aead, 1, CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_POINTER | OPTIONAL, struct spw_file, limits,
 				limits_fields),
 	CYAML_FIELD_SEQUENCE_COUNT("interfaces", CYAML_FLAG_POINTER, struct spw_file, interfaces,
@@ -121,6 +139,8 @@ static const cyaml_schema_field_t file_fields[] = {
 				   tenants, tenants_cnt, &tenant_entry, 0, CYAML_UNLIMITED),
 	CYAML_FIELD_SEQUENCE_COUNT("tunnels", CYAML_FLAG_POINTER | OPTIONAL, struct spw_file,
 				   tunnels, tunnels_cnt, &tunnel_entry, 0, CYAML_UNLIMITED),
+	CYAML_FIELD_SEQUENCE_COUNT("relays", CYAML_FLAG_POINTER | OPTIONAL, struct spw_file, relays,
+				   relays_cnt, &relay_entry, 0, SPW_RELAYS_MAX - 1),
 	CYAML_FIELD_END,
 };
 

@@ -4,9 +4,9 @@
  *
  * The tables know ids; the journal knows which tunnel and tenant they are. It is a file of JSON
  * lines, run_dir/journal, mode 0600: first a snapshot of the node (interfaces, limits, tenants,
- * tunnels), then one line for each transaction, written before the transaction is published. Tables
- * and journal both vanish with a reboot, so nothing is fsynced. The file never holds a key, only
- * the names of key files.
+ * tunnels, relays), then one line for each transaction, written before the transaction is
+ * published. Tables and journal both vanish with a reboot, so nothing is fsynced. The file never
+ * holds a key, only the names of key files.
  *
  * Who owns the memory: struct spw_journal belongs to the node until spw_journal_close. Control's
  * thread only.
@@ -38,8 +38,8 @@ json_t *spw_journal_read(const struct spw_node *node, struct spw_error *error);
  * for which tables it was written. -EUCLEAN: it lacks something. */
 int spw_journal_node(struct spw_node *node, const json_t *snapshot, uint64_t *tables_id);
 
-/* Decodes one op, or one tenant or tunnel of a snapshot. The strings of `op` live in `json`;
- * allow: what an earlier call left or NULL, free it at the end. *id: of a tenant or tunnel added, 0
+/* Decodes one op, or one tenant, tunnel or relay of a snapshot. The strings of `op` live in `json`;
+ * allow: what an earlier call left or NULL, free it at the end. *id: of what is added, 0
  * where it did not outlive its own transaction. -EUCLEAN: it is no op. */
 int spw_journal_op(const json_t *json, struct spw_op *op, struct spw_prefix **allow, uint32_t *id);
 

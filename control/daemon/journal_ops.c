@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "control/daemon/journal.h"
+#include "control/daemon/relays/relays.h"
 
 #define JOURNAL_VERSION 1
 #define TEXT_BYTES 80
@@ -17,6 +18,7 @@ static const char *const op_names[] = {
 	[SPW_OP_TUNNEL_DEL] = "tunnel_del", [SPW_OP_ROUTE_ADD] = "route_add",
 	[SPW_OP_ROUTE_DEL] = "route_del",   [SPW_OP_RATE_SET] = "rate_set",
 	[SPW_OP_DENY_ADD] = "deny_add",     [SPW_OP_LAN_ADD] = "lan_add",
+	[SPW_OP_RELAY_ADD] = "relay_add",   [SPW_OP_RELAY_DEL] = "relay_del",
 };
 #define OPS_CNT (sizeof(op_names) / sizeof(op_names[0]))
 
@@ -68,11 +70,21 @@ static json_t *write_tunnel(const struct spw_tunnel_spec *spec, uint32_t id)
 		spec->keying == SPW_KEYING_STATIC ? "static" : "foreign", write_keys(spec));
 }
 
+static json_t *write_relay(const struct spw_relay_spec *spec, uint32_t id)
+{
+	return json_pack("{ss si ss si s[oo] sI sI}", "op", "relay_add", "id", (int)id, "name",
+			 spec->name, "port", (int)spec->port, "between",
+			 write_endpoint(&spec->between[0]), write_endpoint(&spec->between[1]),
+			 "pps", (json_int_t)spec->limits.pps, "rate_kbit",
+			 (json_int_t)spec->limits.rate_kbit);
+}
+
 static json_t *write_op(struct spw_node *node, const struct spw_op *op)
 {
 	const char *name = op_names[op->kind];
 	const struct spw_tenant_obj *tenant;
 	const struct spw_tunnel_obj *tunnel;
+	const struct spw_relay_obj *relay;
 
 	switch (op->kind) {
 	case SPW_OP_TENANT_ADD:
@@ -90,15 +102,21 @@ static json_t *write_op(struct spw_node *node, const struct spw_op *op)
 		return json_pack("{ss ss so}", "op", name, "tenant", op->route.tenant, "prefix",
 				 write_prefix(&op->route.prefix));
 	case SPW_OP_RATE_SET:
-		return json_pack("{ss ss* ss* sb sb sI sI}", "op", name, "tenant", op->rate.tenant,
-				 "tunnel", op->rate.tunnel, "in", (int)op->rate.in, "out",
-				 (int)op->rate.out, "rate_kbit", (json_int_t)op->rate.rate_kbit,
-				 "burst_bytes", (json_int_t)op->rate.burst_bytes);
+		return json_pack("{ss ss* ss* ss* sb sb sI sI sI}", "op", name, "tenant",
+				 op->rate.tenant, "tunnel", op->rate.tunnel, "relay",
+				 op->rate.relay, "in", (int)op->rate.in, "out", (int)op->rate.out,
+				 "rate_kbit", (json_int_t)op->rate.rate_kbit, "burst_bytes",
+				 (json_int_t)op->rate.burst_bytes, "pps", (json_int_t)op->rate.pps);
 	case SPW_OP_DENY_ADD:
 		return json_pack("{ss so}", "op", name, "prefix", write_prefix(&op->deny.prefix));
 	case SPW_OP_LAN_ADD:
 		return json_pack("{ss si so}", "op", name, "port", (int)op->lan.port, "prefix",
 				 write_prefix(&op->lan.prefix));
+	case SPW_OP_RELAY_ADD:
+		relay = spw_relay_find(node, op->relay.name);
+		return write_relay(&op->relay, relay ? relay->id : 0);
+	case SPW_OP_RELAY_DEL:
+		return json_pack("{ss ss}", "op", name, "name", op->relay.name);
 	}
 	return NULL;
 }
@@ -123,10 +141,11 @@ static json_t *write_interfaces(const struct spw_node *node)
 	for (uint32_t port = 0; port < node->interfaces_cnt; port++) {
 		const struct spw_interface *interface = &node->interfaces[port];
 		json_array_append_new(list,
-				      json_pack("{ss si si ss sb}", "name", interface->ifname,
+				      json_pack("{ss si si ss sb ss}", "name", interface->ifname,
 						"role", (int)interface->role, "vlan",
 						(int)interface->vlan, "tenant", interface->tenant,
-						"on_stop_pass", (int)interface->on_stop_pass));
+						"on_stop_pass", (int)interface->on_stop_pass,
+						"device", interface->device));
 	}
 	return list;
 }
@@ -134,7 +153,8 @@ static json_t *write_interfaces(const struct spw_node *node)
 json_t *spw_journal_snapshot(struct spw_node *node)
 {
 	const struct spw_limits *limits = &node->limits;
-	json_t *tenants = json_array(), *tunnels = json_array();
+	json_t *tenants = json_array(), *tunnels = json_array(), *relays = json_array();
+	struct spw_relay_spec relay;
 	char tables_id[24];
 
 	for (uint32_t id = 0; id < node->maps.meta->tenants_max; id++)
@@ -143,13 +163,20 @@ json_t *spw_journal_snapshot(struct spw_node *node)
 	for (uint32_t id = 0; id < node->maps.meta->tunnels_max; id++)
 		if (node->tunnels[id])
 			json_array_append_new(tunnels, write_tunnel(&node->tunnels[id]->spec, id));
+	for (uint32_t id = 1; id < SPW_RELAYS_MAX; id++) {
+		if (!node->relays[id])
+			continue;
+		relay = spw_relay_describe(node->relays[id]);
+		json_array_append_new(relays, write_relay(&relay, id));
+	}
 	snprintf(tables_id, sizeof(tables_id), "%016" PRIx64, (uint64_t)node->maps.meta->tables_id);
-	return json_pack("{si ss sI si si s{sI sI sI} so so so}", "journal", JOURNAL_VERSION,
+	return json_pack("{si ss sI si si ss s{sI sI sI} so so so so}", "journal", JOURNAL_VERSION,
 			 "tables_id", tables_id, "revision", (json_int_t)node->revision, "listen",
-			 (int)node->listen_port, "workers", (int)node->workers, "limits", "tunnels",
-			 (json_int_t)limits->tunnels, "tenants", (json_int_t)limits->tenants,
-			 "routes", (json_int_t)limits->routes, "interfaces", write_interfaces(node),
-			 "tenants", tenants, "tunnels", tunnels);
+			 (int)node->listen_port, "workers", (int)node->workers, "aead", node->aead,
+			 "limits", "tunnels", (json_int_t)limits->tunnels, "tenants",
+			 (json_int_t)limits->tenants, "routes", (json_int_t)limits->routes,
+			 "interfaces", write_interfaces(node), "tenants", tenants, "tunnels",
+			 tunnels, "relays", relays);
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
@@ -225,15 +252,35 @@ static int read_tunnel(const json_t *json, struct spw_tunnel_spec *spec, struct 
 	return 0;
 }
 
+static int read_relay(const json_t *json, struct spw_relay_spec *spec, uint32_t *id)
+{
+	json_int_t pps, rate_kbit;
+	json_t *a, *b;
+	int id_value, port;
+
+	if (json_unpack((json_t *)json, "{si ss si s[oo] sI sI}", "id", &id_value, "name",
+			&spec->name, "port", &port, "between", &a, &b, "pps", &pps, "rate_kbit",
+			&rate_kbit) < 0 ||
+	    read_endpoint(a, &spec->between[0]) < 0 || read_endpoint(b, &spec->between[1]) < 0)
+		return -EUCLEAN;
+	spec->port = (uint16_t)port;
+	spec->limits =
+		(struct spw_relay_limits){.pps = (uint32_t)pps, .rate_kbit = (uint32_t)rate_kbit};
+	*id = (uint32_t)id_value;
+	return 0;
+}
+
 static int read_rate(const json_t *json, struct spw_op *op)
 {
-	json_int_t rate_kbit, burst_bytes;
+	json_int_t rate_kbit, burst_bytes, pps;
 	int in, out;
 
-	if (json_unpack((json_t *)json, "{s?s s?s sb sb sI sI}", "tenant", &op->rate.tenant,
-			"tunnel", &op->rate.tunnel, "in", &in, "out", &out, "rate_kbit", &rate_kbit,
-			"burst_bytes", &burst_bytes) < 0)
+	if (json_unpack((json_t *)json, "{s?s s?s s?s sb sb sI sI sI}", "tenant", &op->rate.tenant,
+			"tunnel", &op->rate.tunnel, "relay", &op->rate.relay, "in", &in, "out",
+			&out, "rate_kbit", &rate_kbit, "burst_bytes", &burst_bytes, "pps",
+			&pps) < 0)
 		return -EUCLEAN;
+	op->rate.pps = (uint32_t)pps;
 	op->rate.in = in;
 	op->rate.out = out;
 	op->rate.rate_kbit = (uint32_t)rate_kbit;
@@ -293,23 +340,31 @@ int spw_journal_op(const json_t *json, struct spw_op *op, struct spw_prefix **al
 		      read_prefix(prefix, &op->lan.prefix);
 		op->lan.port = (uint32_t)value;
 		break;
+	case SPW_OP_RELAY_ADD:
+		return read_relay(json, &op->relay, id);
+	case SPW_OP_RELAY_DEL:
+		err = json_unpack(json_rw, "{ss}", "name", &op->relay.name);
+		break;
 	}
 	return err ? -EUCLEAN : 0;
 }
 
 static int read_interface(const json_t *json, struct spw_interface *interface)
 {
-	const char *name, *tenant;
+	const char *name, *tenant, *device;
 	int role, vlan, on_stop_pass;
 
-	if (json_unpack((json_t *)json, "{ss si si ss sb}", "name", &name, "role", &role, "vlan",
-			&vlan, "tenant", &tenant, "on_stop_pass", &on_stop_pass) < 0 ||
+	if (json_unpack((json_t *)json, "{ss si si ss sb ss}", "name", &name, "role", &role, "vlan",
+			&vlan, "tenant", &tenant, "on_stop_pass", &on_stop_pass, "device",
+			&device) < 0 ||
 	    strlen(name) >= sizeof(interface->ifname) ||
+	    strlen(device) >= sizeof(interface->device) ||
 	    strlen(tenant) >= sizeof(interface->tenant))
 		return -EUCLEAN;
 	memset(interface, 0, sizeof(*interface));
 	strcpy(interface->ifname, name);
 	strcpy(interface->tenant, tenant);
+	strcpy(interface->device, device);
 	interface->role = (uint8_t)role;
 	interface->vlan = (uint16_t)vlan;
 	interface->on_stop_pass = on_stop_pass;
@@ -320,18 +375,21 @@ int spw_journal_node(struct spw_node *node, const json_t *snapshot, uint64_t *ta
 {
 	json_int_t revision, tunnels, tenants, routes;
 	int version, listen_port, workers;
-	const char *id_text;
+	const char *id_text, *aead;
 	json_t *interfaces;
 
-	if (json_unpack((json_t *)snapshot, "{si ss sI si si s{sI sI sI} so}", "journal", &version,
-			"tables_id", &id_text, "revision", &revision, "listen", &listen_port,
-			"workers", &workers, "limits", "tunnels", &tunnels, "tenants", &tenants,
-			"routes", &routes, "interfaces", &interfaces) < 0 ||
-	    version != JOURNAL_VERSION || json_array_size(interfaces) > SPW_PORTS_MAX)
+	if (json_unpack((json_t *)snapshot, "{si ss sI si si ss s{sI sI sI} so}", "journal",
+			&version, "tables_id", &id_text, "revision", &revision, "listen",
+			&listen_port, "workers", &workers, "aead", &aead, "limits", "tunnels",
+			&tunnels, "tenants", &tenants, "routes", &routes, "interfaces",
+			&interfaces) < 0 ||
+	    version != JOURNAL_VERSION || strlen(aead) >= sizeof(node->aead) ||
+	    json_array_size(interfaces) > SPW_PORTS_MAX)
 		return -EUCLEAN;
 	node->revision = (uint64_t)revision;
 	node->listen_port = (uint16_t)listen_port;
 	node->workers = (uint32_t)workers;
+	strcpy(node->aead, aead);
 	node->limits = (struct spw_limits){.tunnels = (uint32_t)tunnels,
 					   .tenants = (uint32_t)tenants,
 					   .routes = (uint32_t)routes,

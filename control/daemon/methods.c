@@ -14,6 +14,11 @@ static json_t *run_batch(struct spw_call *call, const json_t *params);
 
 static const struct spw_param params_route_list[] = {{"tenant", SPW_PARAM_TEXT, false}, {NULL}};
 
+static const struct spw_param params_relay_show[] = {{"name", SPW_PARAM_TEXT, false}, {NULL}};
+
+static const struct spw_param params_relay_arm[] = {
+	{"name", SPW_PARAM_TEXT, true}, {"for", SPW_PARAM_TEXT, false}, {NULL}};
+
 static const struct spw_param params_batch[] = {{"ops", SPW_PARAM_LIST, true}, {NULL}};
 
 static const struct spw_param params_batch_entry[] = {
@@ -35,6 +40,10 @@ const struct spw_method spw_methods[] = {
 	{"route.del", spw_params_route_del, .build = spw_build_route_del},
 	{"rate.list", spw_params_none, .run = spw_show_rates},
 	{"rate.set", spw_params_rate_set, .build = spw_build_rate_set},
+	{"relay.show", params_relay_show, .run = spw_show_relays},
+	{"relay.add", spw_params_relay_add, .build = spw_build_relay_add},
+	{"relay.del", spw_params_name, .build = spw_build_relay_del},
+	{"relay.arm", params_relay_arm, .run = spw_run_relay_arm},
 	{"drops", spw_params_none, .run = spw_show_drops},
 	{"batch", params_batch, .run = run_batch},
 };
@@ -111,7 +120,8 @@ static int build_entry(struct spw_call *call, const json_t *entry, struct spw_op
 	const struct spw_method *method = spw_method_find(name);
 	if (!method || !method->build)
 		return spw_call_fail(call, SPW_RPC_BAD_PARAMS,
-				     "tunnel.add, tunnel.del, route.add, route.del or rate.set",
+				     "tunnel.add, tunnel.del, route.add, route.del, rate.set, "
+				     "relay.add or relay.del",
 				     "%s is no method of a batch", spw_quote(name).text);
 	if (spw_params_check(call, "", params, method->params) < 0)
 		return -EINVAL;

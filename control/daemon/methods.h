@@ -3,8 +3,8 @@
  * methods.h - the RPC methods: their names, their parameters, and what they do.
  *
  * dispatch.c finds a method and checks the request's form; params.c checks parameters against the
- * method's list and makes ops of them; methods.c changes the running state; methods_show.c and
- * status.c read it. Control's thread only.
+ * method's list and makes ops of them; methods.c changes the running state; methods_show.c,
+ * methods_relay.c and status.c read it. Control's thread only.
  */
 #ifndef SPW_METHODS_H
 #define SPW_METHODS_H
@@ -73,7 +73,8 @@ json_t *spw_method_run(const struct spw_method *method, struct spw_call *call,
 int spw_params_check(struct spw_call *call, const char *where, const json_t *object,
 		     const struct spw_param *params);
 extern const struct spw_param spw_params_none[], spw_params_name[], spw_params_tunnel_add[],
-	spw_params_route_add[], spw_params_route_del[], spw_params_rate_set[];
+	spw_params_route_add[], spw_params_route_del[], spw_params_rate_set[],
+	spw_params_relay_add[];
 
 /* params.c: builders. The op's strings live in `params`; spw_op_release frees what else it holds,
  * also after a failure. */
@@ -82,6 +83,8 @@ int spw_build_tunnel_del(struct spw_call *call, const json_t *params, struct spw
 int spw_build_route_add(struct spw_call *call, const json_t *params, struct spw_op *op);
 int spw_build_route_del(struct spw_call *call, const json_t *params, struct spw_op *op);
 int spw_build_rate_set(struct spw_call *call, const json_t *params, struct spw_op *op);
+int spw_build_relay_add(struct spw_call *call, const json_t *params, struct spw_op *op);
+int spw_build_relay_del(struct spw_call *call, const json_t *params, struct spw_op *op);
 void spw_op_release(struct spw_op *op);
 
 /* A word that workers write, or that a reader of ours must not tear. */
@@ -90,12 +93,20 @@ static inline uint64_t spw_load(const __u64 *word)
 	return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
 
-/* methods_show.c, status.c: what is there. */
+/* methods_show.c: values that several results hold; new references. */
+json_t *spw_show_endpoint(const struct spw_endpoint *endpoint); /* null: family 0 */
+json_t *spw_show_next_hop(const struct spw_node *node, const struct spw_nexthop *nexthop);
+
+/* methods_show.c, methods_relay.c, status.c: what is there. */
 json_t *spw_show_status(struct spw_call *call, const json_t *params);
 json_t *spw_show_tunnels(struct spw_call *call, const json_t *params);
 json_t *spw_show_tunnel(struct spw_call *call, const json_t *params);
 json_t *spw_show_routes(struct spw_call *call, const json_t *params);
 json_t *spw_show_rates(struct spw_call *call, const json_t *params);
 json_t *spw_show_drops(struct spw_call *call, const json_t *params);
+json_t *spw_show_relays(struct spw_call *call, const json_t *params);
+
+/* methods_relay.c: opens an endpoint, which is no transaction. */
+json_t *spw_run_relay_arm(struct spw_call *call, const json_t *params);
 
 #endif

@@ -7,12 +7,13 @@
 
 #include "control/daemon/methods.h"
 #include "control/daemon/net/net.h"
+#include "control/daemon/relays/relays.h"
 #include "control/daemon/sa/sas.h"
 #include "control/daemon/values.h"
 
 #define ADDRESS_CHARS 64 /* an address with port, or a prefix */
 
-static json_t *endpoint_text(const struct spw_endpoint *endpoint)
+json_t *spw_show_endpoint(const struct spw_endpoint *endpoint)
 {
 	char text[ADDRESS_CHARS];
 	if (endpoint->family == 0)
@@ -77,12 +78,12 @@ static json_t *tunnel_object(const struct spw_tunnel_obj *tunnel, const json_t *
 {
 	json_t *state = json_object_get(sa, "state");
 	return json_pack("{s:s, s:s, s:o, s:O, s:I, s:I, s:I, s:I, s:I, s:I}", "name", tunnel->name,
-			 "tenant", tunnel->tenant->name, "remote", endpoint_text(&tunnel->remote),
-			 "state", state ? state : json_null(), "rx_packets",
-			 (json_int_t)sum->rx_packets, "rx_bytes", (json_int_t)sum->rx_bytes,
-			 "tx_packets", (json_int_t)sum->tx_packets, "tx_bytes",
-			 (json_int_t)sum->tx_bytes, "rx_drops", (json_int_t)sum->rx_drops,
-			 "tx_drops", (json_int_t)sum->tx_drops);
+			 "tenant", tunnel->tenant->name, "remote",
+			 spw_show_endpoint(&tunnel->remote), "state", state ? state : json_null(),
+			 "rx_packets", (json_int_t)sum->rx_packets, "rx_bytes",
+			 (json_int_t)sum->rx_bytes, "tx_packets", (json_int_t)sum->tx_packets,
+			 "tx_bytes", (json_int_t)sum->tx_bytes, "rx_drops",
+			 (json_int_t)sum->rx_drops, "tx_drops", (json_int_t)sum->tx_drops);
 }
 
 json_t *spw_show_tunnels(struct spw_call *call, const json_t *params)
@@ -102,7 +103,7 @@ json_t *spw_show_tunnels(struct spw_call *call, const json_t *params)
 	return list;
 }
 
-static json_t *next_hop_object(const struct spw_node *node, const struct spw_nexthop *nexthop)
+json_t *spw_show_next_hop(const struct spw_node *node, const struct spw_nexthop *nexthop)
 {
 	static const char *const states[] = {"unresolved", "valid", "stale"};
 	union spw_neighbor neighbor = {0};
@@ -115,11 +116,12 @@ static json_t *next_hop_object(const struct spw_node *node, const struct spw_nex
 		 neighbor.mac[1], neighbor.mac[2], neighbor.mac[3], neighbor.mac[4],
 		 neighbor.mac[5]);
 	bool known = neighbor.state == SPW_NEIGHBOR_VALID || neighbor.state == SPW_NEIGHBOR_STALE;
-	return json_pack(
-		"{s:o, s:s*, s:s*, s:s}", "address", endpoint_text(&nexthop->gateway), "interface",
-		nexthop->port < node->interfaces_cnt ? node->interfaces[nexthop->port].ifname
-						     : NULL,
-		"mac", known ? mac : NULL, "state", states[known ? neighbor.state : 0]);
+	return json_pack("{s:o, s:s*, s:s*, s:s}", "address", spw_show_endpoint(&nexthop->gateway),
+			 "interface",
+			 nexthop->port < node->interfaces_cnt
+				 ? node->interfaces[nexthop->port].ifname
+				 : NULL,
+			 "mac", known ? mac : NULL, "state", states[known ? neighbor.state : 0]);
 }
 
 static json_t *rate_text(uint64_t cap)
@@ -160,12 +162,12 @@ json_t *spw_show_tunnel(struct spw_call *call, const json_t *params)
 	json_t *object = tunnel_object(tunnel, sa, &sum);
 	json_t *more = json_pack(
 		"{s:o, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:O}", "local",
-		endpoint_text(&tunnel->local), "id", (json_int_t)tunnel->id, "mtu",
+		spw_show_endpoint(&tunnel->local), "id", (json_int_t)tunnel->id, "mtu",
 		(json_int_t)mtu_bytes, "allow", allow, "rate_in",
 		rate_text(spw_load(&rate->in_cap)), "rate_out", rate_text(spw_load(&rate->out_cap)),
 		"auth_failures", (json_int_t)sum.auth_failures, "replays", (json_int_t)sum.replays,
 		"idle_s", idle_seconds(sum.rx_last_ns), "next_hop",
-		next_hop_object(node, tunnel->nexthop), "sa", sa ? sa : json_null());
+		spw_show_next_hop(node, tunnel->nexthop), "sa", sa ? sa : json_null());
 	json_object_update(object, more);
 	json_decref(more);
 	json_decref(sa);
@@ -265,6 +267,14 @@ static void add_rate(json_t *list, const char *kind, const char *name, const cha
 					      (json_int_t)SPW_CAP_BURST_BYTES(cap)));
 }
 
+static void add_relay_rate(json_t *list, const struct spw_relay_obj *relay)
+{
+	json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:I, s:n, s:I}", "kind", "relay",
+					      "name", relay->name, "direction", "both", "rate_kbit",
+					      (json_int_t)relay->limits.rate_kbit, "burst_bytes",
+					      "packets", (json_int_t)relay->limits.pps));
+}
+
 json_t *spw_show_rates(struct spw_call *call, const json_t *params)
 {
 	const struct spw_node *node = call->node;
@@ -283,5 +293,8 @@ json_t *spw_show_rates(struct spw_call *call, const json_t *params)
 		add_rate(list, "tunnel", tunnel->name, "in", &rates[id].in_cap);
 		add_rate(list, "tunnel", tunnel->name, "out", &rates[id].out_cap);
 	}
+	for (uint32_t id = 1; id < SPW_RELAYS_MAX; id++)
+		if (node->relays[id])
+			add_relay_rate(list, node->relays[id]);
 	return list;
 }

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/daemon/relays/relays.h"
+
 /* Both objects start with their name, so that a name is a key, too. */
 static_assert(offsetof(struct spw_tenant_obj, name) == 0, "a tenant is compared as its name");
 static_assert(offsetof(struct spw_tunnel_obj, name) == 0, "a tunnel is compared as its name");
@@ -66,10 +68,13 @@ int spw_model_open(struct spw_node *node)
 	node->neighbor_ids = pool_new(meta->neighbors_max);
 	node->spi_slots = pool_new(meta->sas_max);
 	node->out_slots = pool_new(meta->sas_max);
+	node->relay_ids = pool_new(SPW_RELAYS_MAX);
+	node->relay_slots = pool_new(SPW_RELAY_SLOTS_MAX);
 	node->tenants = calloc(meta->tenants_max, sizeof(struct spw_tenant_obj *));
 	node->tunnels = calloc(meta->tunnels_max, sizeof(struct spw_tunnel_obj *));
 	if (!node->tenant_ids || !node->tunnel_ids || !node->tunnel_slots || !node->neighbor_ids ||
-	    !node->spi_slots || !node->out_slots || !node->tenants || !node->tunnels)
+	    !node->spi_slots || !node->out_slots || !node->relay_ids || !node->relay_slots ||
+	    !node->tenants || !node->tunnels)
 		return -ENOMEM;
 	return 0;
 }
@@ -86,8 +91,11 @@ void spw_model_close(struct spw_node *node)
 	for (uint32_t id = 0; node->tenants && id < node->maps.meta->tenants_max; id++)
 		if (node->tenants[id])
 			spw_tenant_drop(node, node->tenants[id]);
+	spw_relays_close(node);
 	free(node->tunnels);
 	free(node->tenants);
+	pool_free(node->relay_slots);
+	pool_free(node->relay_ids);
 	pool_free(node->out_slots);
 	pool_free(node->spi_slots);
 	pool_free(node->neighbor_ids);
@@ -98,6 +106,7 @@ void spw_model_close(struct spw_node *node)
 	node->tenants = NULL;
 	node->out_slots = node->spi_slots = node->neighbor_ids = NULL;
 	node->tunnel_slots = node->tunnel_ids = node->tenant_ids = NULL;
+	node->relay_slots = node->relay_ids = NULL;
 }
 
 /* The id asked for, or any when that is 0; 0 with errno set: there is none. */

@@ -6,6 +6,7 @@
  * are in spw_maps; the objects here are what people name. Parts:
  *   config    what was read at start: interfaces, limits (config.c)
  *   model     tenants and tunnels by name and id (model.c)
+ *   relays    blind relays, and the learning of their endpoints (relays/)
  *   tables    maps, grace periods, slot pools, tries (tables/)
  *   sas       security associations, epochs, reserves, the private socket (sa/)
  *   net       netlink, next hops, lan hosts, the classifier's attachment (net/)
@@ -33,6 +34,7 @@ struct spw_rpc;        /* rpc.h */
 struct spw_journal;    /* journal.h */
 struct spw_tunnel_sas; /* sa/sas.h: a tunnel's keys and SAs */
 struct spw_nexthop;    /* net/nexthop.h */
+struct spw_relay_obj;  /* relays/relays.h */
 
 struct spw_interface { /* from config.yaml, fixed while the node runs; port id = index */
 	char ifname[16];
@@ -41,6 +43,10 @@ struct spw_interface { /* from config.yaml, fixed while the node runs; port id =
 	uint16_t vlan;
 	char tenant[SPW_NAME_BYTES]; /* lan */
 	bool on_stop_pass;           /* lan */
+	/* Empty: the kernel interface itself. Else the DPDK device that carries the packets; the
+	 * interface is then the TAP that stands for it in the kernel (net/taps.h). */
+	char device[96];
+	int tap_fd;
 	uint32_t queues;
 	uint32_t mtu_bytes;
 
@@ -84,6 +90,7 @@ struct spw_node {
 	char name[SPW_NAME_BYTES];
 	uint16_t listen_port; /* UDP port of the tunnels */
 	uint32_t workers;
+	char aead[16]; /* as in config.yaml */
 	struct spw_limits limits;
 	struct spw_interface interfaces[SPW_PORTS_MAX];
 	uint32_t interfaces_cnt;
@@ -97,12 +104,15 @@ struct spw_node {
 	struct event *grace_event, *grace_timer; /* start.c: they call spw_grace_run */
 	struct spw_trie_pool *tries;
 	struct spw_slots *tunnel_ids, *tunnel_slots, *tenant_ids, *neighbor_ids, *spi_slots,
-		*out_slots;
+		*out_slots, *relay_ids, *relay_slots;
 
 	struct spw_tenant_obj **tenants;   /* by id, NULL: free; tenants_max of them */
 	struct spw_tunnel_obj **tunnels;   /* by id, NULL: free */
 	void *tenant_names, *tunnel_names; /* tsearch(3) trees of the same objects (model.c) */
 	uint32_t deny_root[2];             /* as published; within a transaction its private copy */
+
+	struct spw_relay_obj *relays[SPW_RELAYS_MAX]; /* by id, NULL: free */
+	struct event *relay_timer;                    /* relays/learn.c: runs while one is armed */
 
 	uint32_t dying_cnt;  /* deleted tunnels whose record or SAs still stand */
 	uint64_t revision;   /* transactions since the tables were made */

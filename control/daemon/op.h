@@ -25,6 +25,8 @@ enum spw_op_kind {
 	SPW_OP_RATE_SET,
 	SPW_OP_DENY_ADD,
 	SPW_OP_LAN_ADD, /* a lan interface's prefixes into its tenant: configuration only */
+	SPW_OP_RELAY_ADD,
+	SPW_OP_RELAY_DEL,
 };
 
 /* Key material of a tunnel: files are named here, their contents are read by the SA manager. */
@@ -52,6 +54,27 @@ struct spw_tunnel_spec {
 	bool first_use; /* foreign: these keys were never used here, start their reserve at 1 */
 };
 
+/* What a blind relay lets through in each direction; it always has both limits. A tenth of what one
+ * core relays, so that a relay that nobody thought about cannot take the whole link. */
+#define SPW_RELAY_PPS_MAX 100000000u
+#define SPW_RELAY_PPS_DEFAULT 100000u
+#define SPW_RELAY_KBIT_MAX                                                                         \
+	100000000u /* 100 Gbit/s: a byte costs 82 ticks (SPW_RELAY_TICKS_PER_NS) */
+#define SPW_RELAY_KBIT_DEFAULT 1000000u
+
+struct spw_relay_limits {
+	uint32_t pps;       /* packets per second, 1..SPW_RELAY_PPS_MAX */
+	uint32_t rate_kbit; /* of IP packets, 1..SPW_RELAY_KBIT_MAX */
+};
+
+struct spw_relay_spec {
+	const char *name;
+	uint16_t port; /* UDP port of the node, towards both endpoints */
+	struct spw_endpoint
+		between[2]; /* with their ports; family 0: any, of one of them at most */
+	struct spw_relay_limits limits; /* 0: the default */
+};
+
 struct spw_op {
 	enum spw_op_kind kind;
 	struct spw_place place;
@@ -66,11 +89,13 @@ struct spw_op {
 			const char *tunnel; /* ROUTE_ADD */
 		} route;
 		struct {
-			const char *tenant; /* one of the two is NULL */
+			const char *tenant; /* two of the three are NULL */
 			const char *tunnel;
+			const char *relay;
 			bool in, out;         /* tunnel: which directions; tenant: `in` */
-			uint32_t rate_kbit;   /* 0: no cap */
-			uint32_t burst_bytes; /* 0: the default for the rate */
+			uint32_t rate_kbit;   /* 0: no cap; relay: as it was */
+			uint32_t burst_bytes; /* 0: the default for the rate; relay: 0 */
+			uint32_t pps;         /* relay alone; 0: as it was */
 		} rate;
 		struct {
 			struct spw_prefix prefix;
@@ -79,6 +104,7 @@ struct spw_op {
 			uint32_t port; /* port id */
 			struct spw_prefix prefix;
 		} lan;
+		struct spw_relay_spec relay; /* RELAY_DEL reads the name alone */
 	};
 };
 

@@ -61,8 +61,15 @@ const struct spw_param spw_params_route_del[] = {
 
 const struct spw_param spw_params_rate_set[] = {
 	{"tunnel", SPW_PARAM_TEXT, false},        {"tenant", SPW_PARAM_TEXT, false},
-	{"rate", SPW_PARAM_TEXT, true},           {"direction", SPW_PARAM_TEXT, false},
+	{"relay", SPW_PARAM_TEXT, false},         {"rate", SPW_PARAM_TEXT, true},
+	{"direction", SPW_PARAM_TEXT, false},     {"packets", SPW_PARAM_NUMBER, false},
 	{"burst_bytes", SPW_PARAM_NUMBER, false}, {NULL},
+};
+
+const struct spw_param spw_params_relay_add[] = {
+	{"name", SPW_PARAM_TEXT, true},    {"port", SPW_PARAM_NUMBER, true},
+	{"between", SPW_PARAM_LIST, true}, {"packets", SPW_PARAM_NUMBER, false},
+	{"rate", SPW_PARAM_TEXT, false},   {NULL},
 };
 
 /* ---- form --------------------------------------------------------------------------------- */
@@ -311,22 +318,52 @@ int spw_build_route_del(struct spw_call *call, const json_t *params, struct spw_
 	return read_prefix(call, "prefix", text_of(params, "prefix"), &op->route.prefix);
 }
 
+/* Which of the three is named, and what does not go with it. */
+static int read_rate_target(struct spw_call *call, const json_t *params, struct spw_op *op)
+{
+	const char *direction = text_of(params, "direction");
+	op->rate.tenant = text_of(params, "tenant");
+	op->rate.tunnel = text_of(params, "tunnel");
+	op->rate.relay = text_of(params, "relay");
+	int named = !!op->rate.tenant + !!op->rate.tunnel + !!op->rate.relay;
+	if (named != 1)
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "one of tunnel, tenant and relay",
+				     named ? "more than one of tunnel, tenant and relay is given"
+					   : "none of tunnel, tenant and relay is given");
+	if (op->rate.tenant && direction)
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS,
+				     "no direction: a tenant's cap covers all of its packets",
+				     "a direction is given for a tenant");
+	if (op->rate.relay && (direction || json_object_get(params, "burst_bytes")))
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS,
+				     "rate and packets: a relay's limits hold in each direction, "
+				     "and its bursts follow from them",
+				     "a %s is given for a relay",
+				     direction ? "direction" : "burst");
+	if (!op->rate.relay && json_object_get(params, "packets"))
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "packets for a relay only",
+				     "packets are given for a %s",
+				     op->rate.tenant ? "tenant" : "tunnel");
+	return 0;
+}
+
+static int read_pps(struct spw_call *call, const json_t *params, uint32_t *pps)
+{
+	const json_t *packets = json_object_get(params, "packets");
+	const char *expected;
+	if (packets &&
+	    spw_value_relay_pps((uint64_t)json_integer_value(packets), pps, &expected) < 0)
+		return fail_number(call, "packets", json_integer_value(packets), expected);
+	return 0;
+}
+
 int spw_build_rate_set(struct spw_call *call, const json_t *params, struct spw_op *op)
 {
 	const char *direction = text_of(params, "direction"), *rate = text_of(params, "rate");
 	const char *expected;
 	op->kind = SPW_OP_RATE_SET;
-	op->rate.tenant = text_of(params, "tenant");
-	op->rate.tunnel = text_of(params, "tunnel");
-	if (!op->rate.tenant == !op->rate.tunnel)
-		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "one of tunnel and tenant",
-				     op->rate.tenant ? "both tunnel and tenant are given"
-						     : "neither tunnel nor tenant is given");
-	if (op->rate.tenant && direction)
-		return spw_call_fail(call, SPW_RPC_BAD_PARAMS,
-				     "no direction: a tenant's cap "
-				     "covers all of its packets",
-				     "a direction is given for a tenant");
+	if (read_rate_target(call, params, op) < 0)
+		return -EINVAL;
 	if (!direction)
 		direction = "both";
 	op->rate.in = strcmp(direction, "in") == 0 || strcmp(direction, "both") == 0;
@@ -335,9 +372,57 @@ int spw_build_rate_set(struct spw_call *call, const json_t *params, struct spw_o
 		return fail_value(call, "direction", direction, "in, out or both");
 	if (op->rate.tenant)
 		op->rate.out = false;
-	if (spw_rate_parse(rate, &op->rate.rate_kbit, &expected) < 0)
+	if ((op->rate.relay ? spw_value_relay_rate(rate, &op->rate.rate_kbit, &expected)
+			    : spw_rate_parse(rate, &op->rate.rate_kbit, &expected)) < 0)
 		return fail_value(call, "rate", rate, expected);
 	op->rate.burst_bytes = (uint32_t)json_integer_value(json_object_get(params, "burst_bytes"));
+	return read_pps(call, params, &op->rate.pps);
+}
+
+/* ---- relays ------------------------------------------------------------------------------- */
+
+static int read_between(struct spw_call *call, const json_t *list, struct spw_endpoint between[2])
+{
+	if (json_array_size(list) != 2)
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "two endpoints",
+				     "between has %zu entries", json_array_size(list));
+	for (size_t i = 0; i < 2; i++) {
+		const json_t *entry = json_array_get(list, i);
+		const char *expected;
+		if (!has_type(entry, SPW_PARAM_TEXT))
+			return spw_call_fail(call, SPW_RPC_BAD_PARAMS, type_name(SPW_PARAM_TEXT),
+					     "between[%zu] has the wrong type", i);
+		if (spw_value_relay_end(json_string_value(entry), &between[i], &expected) < 0)
+			return fail_value(call, "between", json_string_value(entry), expected);
+	}
+	return 0;
+}
+
+int spw_build_relay_add(struct spw_call *call, const json_t *params, struct spw_op *op)
+{
+	json_int_t port = json_integer_value(json_object_get(params, "port"));
+	const char *rate = text_of(params, "rate"), *expected;
+	struct spw_relay_spec *spec = &op->relay;
+	op->kind = SPW_OP_RELAY_ADD;
+	spec->name = text_of(params, "name");
+	if (spw_name_check(spec->name, &expected) < 0)
+		return fail_value(call, "name", spec->name, expected);
+	if (port < 1 || port > UINT16_MAX)
+		return fail_number(call, "port", port, "1 to 65535");
+	spec->port = (uint16_t)port;
+	if (read_between(call, json_object_get(params, "between"), spec->between) < 0 ||
+	    read_pps(call, params, &spec->limits.pps) < 0)
+		return -EINVAL;
+	if (rate && spw_value_relay_rate(rate, &spec->limits.rate_kbit, &expected) < 0)
+		return fail_value(call, "rate", rate, expected);
+	return 0;
+}
+
+int spw_build_relay_del(struct spw_call *call, const json_t *params, struct spw_op *op)
+{
+	(void)call;
+	op->kind = SPW_OP_RELAY_DEL;
+	op->relay.name = text_of(params, "name");
 	return 0;
 }
 

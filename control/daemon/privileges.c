@@ -10,7 +10,7 @@ int spw_privileges_drop(void)
 {
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_BPF, CAP_NET_ADMIN,
-			  -1) < 0 ||
+			  CAP_NET_BIND_SERVICE, -1) < 0 ||
 	    capng_apply(CAPNG_SELECT_ALL) < 0)
 		return -EPERM;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

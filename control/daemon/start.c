@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "control/daemon/net/attach.h"
 #include "control/daemon/net/forget.h"
 #include "control/daemon/net/net.h"
+#include "control/daemon/net/taps.h"
 #include "control/daemon/node_name.h"
 #include "control/daemon/publish.h"
 #include "control/daemon/rpc.h"
@@ -118,6 +120,20 @@ static int await_workers(struct spw_node *node, struct spw_error *error)
 		node->name, DRAIN_LONG_TIMEOUT_MS);
 }
 
+/* Every relay holds a descriptor, and there may be 1023, which is all that most systems give a
+ * process at first. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		spw_log("warning", "start", "cannot raise the limit of open files: %s",
+			strerror(errno));
+}
+
 /* ---- the steps ---------------------------------------------------------------------------- */
 
 static bool exists(const char *folder, const char *name)
@@ -166,16 +182,21 @@ static int open_tables(struct spw_node *node, struct spw_error *error)
 static int attach(struct spw_node *node, struct spw_error *error)
 {
 	struct spw_attach_port ports[SPW_PORTS_MAX];
+	unsigned int ports_cnt = 0;
 	char why[400] = "";
 	int err;
 
 	for (uint32_t port = 0; port < node->interfaces_cnt; port++) {
-		ports[port].port = port;
-		memcpy(ports[port].ifname, node->interfaces[port].ifname,
-		       sizeof(ports[port].ifname));
+		const struct spw_interface *interface = &node->interfaces[port];
+		if (interface->device[0])
+			continue; /* its workers classify */
+		ports[ports_cnt].port = port;
+		memcpy(ports[ports_cnt++].ifname, interface->ifname, sizeof(ports->ifname));
 	}
-	err = spw_attach_open(&node->attach, node->pin_dir, node->maps.fd, ports,
-			      node->interfaces_cnt, why, sizeof(why));
+	if (ports_cnt == 0)
+		return 0;
+	err = spw_attach_open(&node->attach, node->pin_dir, node->maps.fd, ports, ports_cnt, why,
+			      sizeof(why));
 	if (err < 0)
 		return spw_error_set(error, err, nowhere, "%s", why);
 	if (why[0])
@@ -189,8 +210,7 @@ static int fill_tables(struct spw_node *node, const struct spw_config *config,
 	const struct spw_meta *meta = node->maps.meta;
 	int err;
 
-	node->tries = spw_trie_pool_create(node->maps.route_nodes, meta->route_nodes_max,
-					   node->maps.route_leaves, meta->route_leaves_max);
+	node->tries = spw_trie_pool_create(node->maps.route_units, meta->route_units_max);
 	if (!node->tries)
 		return spw_error_set(error, -ENOMEM, nowhere, "no memory for the route tables");
 	spw_trie_marked(node->tries);
@@ -219,6 +239,7 @@ static int start_fresh(struct spw_node *node, const char *config_path, struct sp
 	node->listen_port = config->listen_port;
 	node->limits = config->limits;
 	node->workers = config->limits.workers;
+	memcpy(node->aead, config->aead, sizeof(node->aead));
 	node->interfaces_cnt = config->interfaces_cnt;
 	memcpy(node->interfaces, config->interfaces, sizeof(node->interfaces));
 	err = open_tables(node, error);
@@ -259,6 +280,17 @@ static int start_adopting(struct spw_node *node, struct spw_error *error)
 	return err;
 }
 
+static void remove_taps(const struct spw_node *node)
+{
+	int err = spw_taps_remove(node->name);
+
+	if (err < 0)
+		spw_log("warning", "start",
+			"the TAPs of node %s are still there (%s); `ip link` shows them with the "
+			"alias \"spillway %s\"",
+			node->name, strerror(-err), node->name);
+}
+
 /* What a start that failed half way has made: the run folder with the lock, the sockets and the
  * journal, and the tables. Tables that it found stay, and so does a folder of pins that was
  * refused: it is somebody's. */
@@ -267,6 +299,7 @@ static void remove_made(struct spw_node *node)
 	struct spw_error error = {0};
 	char why[400];
 
+	remove_taps(node);
 	if (node->maps.created && spw_maps_remove(node->pin_dir, why, sizeof(why)) < 0)
 		spw_log("error", "start", "%s", why);
 	if (spw_folders_remove_run(node, &error) < 0)
@@ -279,6 +312,7 @@ int spw_node_start(struct spw_node *node, const char *config_path, struct spw_er
 	bool standing = false;
 	int err = name_node(node, config_path, error);
 
+	allow_descriptors();
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	node->started_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	node->config_path = config_path;
@@ -354,6 +388,7 @@ int spw_node_remove(struct spw_node *node, const char *config_path, struct spw_e
 	}
 	if (err == 0) {
 		forget_neighbors(node);
+		remove_taps(node);
 		err = spw_maps_remove(node->pin_dir, why, sizeof(why));
 		if (err < 0)
 			spw_error_set(error, err, nowhere, "%s", why);

@@ -43,9 +43,12 @@ static json_t *dataplane_object(struct spw_node *node)
 
 /* ---- interfaces --------------------------------------------------------------------------- */
 
-static const char *xdp_mode(int ifindex)
+static const char *xdp_mode(const struct spw_interface *interface)
 {
 	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+	int ifindex = interface->ifindex;
+	if (interface->device[0])
+		return "device";
 	if (ifindex <= 0 || bpf_xdp_query(ifindex, 0, &query) < 0)
 		return "unknown";
 	switch (query.attach_mode) {
@@ -78,17 +81,26 @@ static json_t *interface_object(const struct spw_node *node, uint32_t port)
 		spw_attach_counters(node->attach, port, classified);
 	for (uint32_t reason = 0; reason < SPW_DROP_CNT; reason++)
 		dropped += classified[reason];
+	/* And where the workers classify. */
+	for (uint32_t worker = 0; worker < node->workers; worker++) {
+		const struct spw_port_counters *row = &node->maps.workers[worker].ports[port];
+		dropped += spw_load(&row->dropped);
+		for (uint32_t i = 0; i < SPW_CLASSIFIED_CNT; i++)
+			classified[SPW_CLASSIFIED_FIRST + i] += spw_load(&row->classified[i]);
+	}
 	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
-		interface->ifname, "role", interface->role == SPW_PORT_WAN ? "wan" : "lan", "vlan",
-		interface->vlan ? json_integer(interface->vlan) : json_null(), "tenant",
-		interface->tenant[0] ? json_string(interface->tenant) : json_null(), "xdp_mode",
-		xdp_mode(interface->ifindex), "rx_packets", (json_int_t)sum.rx_packets, "rx_bytes",
+		"{s:s, s:s, s:o, s:o, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+		"name", interface->ifname, "role", interface->role == SPW_PORT_WAN ? "wan" : "lan",
+		"vlan", interface->vlan ? json_integer(interface->vlan) : json_null(), "tenant",
+		interface->tenant[0] ? json_string(interface->tenant) : json_null(), "device",
+		interface->device[0] ? json_string(interface->device) : json_null(), "xdp_mode",
+		xdp_mode(interface), "rx_packets", (json_int_t)sum.rx_packets, "rx_bytes",
 		(json_int_t)sum.rx_bytes, "tx_packets", (json_int_t)sum.tx_packets, "tx_bytes",
 		(json_int_t)sum.tx_bytes, "passed", (json_int_t)classified[SPW_CLASSIFIED_PASS],
 		"steered", (json_int_t)classified[SPW_CLASSIFIED_STEER], "control",
 		(json_int_t)classified[SPW_CLASSIFIED_CONTROL], "keepalives",
-		(json_int_t)classified[SPW_CLASSIFIED_KEEPALIVE], "dropped", (json_int_t)dropped);
+		(json_int_t)classified[SPW_CLASSIFIED_KEEPALIVE], "relayed",
+		(json_int_t)classified[SPW_CLASSIFIED_RELAY], "dropped", (json_int_t)dropped);
 }
 
 /* ---- tables ------------------------------------------------------------------------------- */
@@ -107,10 +119,10 @@ static json_t *tables_object(const struct spw_node *node)
 {
 	struct spw_trie_usage tries;
 	spw_trie_usage(node->tries, &tries);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "tunnels", slots_usage(node->tunnel_ids),
-			 "tenants", slots_usage(node->tenant_ids), "route_nodes",
-			 usage(tries.nodes_used, tries.nodes_max), "route_leaves",
-			 usage(tries.leaves_used, tries.leaves_max), "neighbors",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "tunnels",
+			 slots_usage(node->tunnel_ids), "relays", slots_usage(node->relay_ids),
+			 "tenants", slots_usage(node->tenant_ids), "route_units",
+			 usage(tries.units_used, tries.units_max), "neighbors",
 			 slots_usage(node->neighbor_ids), "sas", slots_usage(node->spi_slots));
 }
 

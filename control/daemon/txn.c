@@ -61,7 +61,7 @@ static int take_the_rest(struct spw_txn *txn)
 {
 	struct spw_node *node = txn->node;
 	struct spw_place nowhere = {0};
-	uint32_t places = (uint32_t)__builtin_popcount(txn->ports_changed);
+	uint32_t places = (uint32_t)__builtin_popcount(txn->ports_changed) + txn->relay_places;
 	int err;
 
 	for (uint32_t port = 0; port < node->interfaces_cnt; port++)
@@ -86,6 +86,8 @@ static int take_the_rest(struct spw_txn *txn)
 				     spw_grace_waiting(node->grace));
 	txn->places = places;
 	err = spw_trie_txn_seal(txn->tries, node->grace);
+	if (err == -ENOMEM)
+		return spw_error_set(txn->error, err, nowhere, "no memory for the routes' change");
 	if (err < 0)
 		return spw_error_set(txn->error, err, nowhere,
 				     "too many changes wait for the workers to take notice "
@@ -162,7 +164,7 @@ int spw_host_route_set(struct spw_node *node, uint32_t port, const struct spw_pr
 	if (err < 0)
 		return err;
 	err = change_host(node, tries, tenant, &root, host, neighbor);
-	if (err < 0 || root == tenant->route_root[family])
+	if (err < 0 || !spw_trie_txn_changed(tries))
 		goto fail;
 	err = spw_trie_txn_seal(tries, node->grace);
 	if (err < 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * txn.h - a transaction's inside, shared by txn.c (all or nothing), txn_ops.c, txn_tunnels.c
- * and txn_routes.c (what each op needs), and txn_commit.c (the order in which it becomes visible).
+ * txn.h - a transaction's inside, shared by txn.c (all or nothing), txn_ops.c, txn_tunnels.c,
+ * txn_routes.c and txn_relays.c (what each op needs), and txn_commit.c (the order in which it
+ * becomes visible).
  * The way in is spw_txn_apply (node.h).
  *
  * prepare   each op in turn: checked against the model as the ops before it left it, and everything
@@ -23,6 +24,9 @@ enum spw_change_kind {
 	SPW_CHANGE_TUNNEL_GONE,
 	SPW_CHANGE_ROUTE_IN,  /* a route into the tunnel more */
 	SPW_CHANGE_ROUTE_OUT, /* a route into the tunnel less */
+	SPW_CHANGE_RELAY_NEW,
+	SPW_CHANGE_RELAY_LIMITS,
+	SPW_CHANGE_RELAY_GONE,
 };
 
 struct spw_change {
@@ -30,8 +34,12 @@ struct spw_change {
 	union {
 		struct spw_tenant_obj *tenant;
 		struct spw_tunnel_obj *tunnel;
+		struct spw_relay_obj *relay;
 	};
-	uint32_t slot; /* TUNNEL_NEW: the slot of its first record */
+	/* TUNNEL_NEW, RELAY_NEW: the slot of its first record. RELAY_LIMITS: that of the next one,
+	 * where an earlier change of the transaction has not taken one. */
+	uint32_t slot;
+	struct spw_relay_limits limits; /* RELAY_LIMITS: what they were */
 };
 
 struct spw_cap_store {
@@ -64,8 +72,9 @@ struct spw_txn {
 	uint32_t tenants_cnt, tenants_max;
 	uint32_t ports_changed; /* bit per port id: its image changes */
 	struct spw_graveyard *graveyard;
-	uint32_t gone_cnt; /* TUNNEL_GONE in changes */
-	uint32_t places;   /* taken in the limbo besides the tries' own */
+	uint32_t gone_cnt;     /* TUNNEL_GONE in changes */
+	uint32_t relay_places; /* that the relays' records need in the limbo, at most */
+	uint32_t places;       /* taken in the limbo besides the tries' own */
 };
 
 /* txn_ops.c: prepares one op. 0 or a negative errno with the error set. */
@@ -88,6 +97,14 @@ int spw_txn_route_add(struct spw_txn *txn, const struct spw_op *op);
 int spw_txn_route_del(struct spw_txn *txn, const struct spw_op *op);
 int spw_txn_lan_add(struct spw_txn *txn, const struct spw_op *op);
 int spw_txn_deny_add(struct spw_txn *txn, const struct spw_op *op);
+
+/* txn_relays.c. spw_txn_relay_limits: of a RATE_SET. spw_txn_relays_commit gives back what it did
+ * not use of txn->relay_places. */
+int spw_txn_relay_add(struct spw_txn *txn, const struct spw_op *op);
+int spw_txn_relay_del(struct spw_txn *txn, const struct spw_op *op);
+int spw_txn_relay_limits(struct spw_txn *txn, const struct spw_op *op);
+void spw_txn_relays_commit(struct spw_txn *txn);
+void spw_txn_relay_undo(struct spw_node *node, const struct spw_change *change);
 
 /* txn_routes.c: the leaf of the tenant's lan whose prefix is exactly this one, 0: there is none.
  * The trie may hold a host in its place, where the prefix is that of a single host. */

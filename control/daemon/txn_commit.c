@@ -5,11 +5,10 @@
  * What is new appears before anything leads to it, what goes disappears after nothing leads to it
  * any more:
  *
- *	caps, records of new tunnels (with their allow tries) and their SAs, port images, deny set,
- *	route roots;
- *	for deleted tunnels a grace period, in which workers finish bursts whose routes they looked
- *	up before; then the record is withdrawn and the SAs are stopped; a second grace period; then
- *	slot, id, allow tries and next hop are free.
+ *	caps, records of new tunnels (with their allow tries) and their SAs, relays, port images,
+ *deny set, route roots; for deleted tunnels a grace period, in which workers finish bursts whose
+ *routes they looked up before; then the record is withdrawn and the SAs are stopped; a second grace
+ *period; then slot, id, allow tries and next hop are free.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +65,11 @@ static void undo(struct spw_node *node, const struct spw_change *change)
 		break;
 	case SPW_CHANGE_ROUTE_OUT:
 		change->tunnel->routes_cnt++;
+		break;
+	case SPW_CHANGE_RELAY_NEW:
+	case SPW_CHANGE_RELAY_LIMITS:
+	case SPW_CHANGE_RELAY_GONE:
+		spw_txn_relay_undo(node, change);
 		break;
 	}
 }
@@ -173,6 +177,7 @@ void spw_txn_commit(struct spw_txn *txn)
 	for (uint32_t i = 0; i < txn->caps_cnt; i++)
 		__atomic_store_n(txn->caps[i].word, txn->caps[i].cap, __ATOMIC_RELAXED);
 	publish_tunnels(txn);
+	spw_txn_relays_commit(txn);
 	publish_ports(txn);
 	publish_roots(txn);
 	spw_trie_txn_retire(txn->tries);
@@ -190,7 +195,8 @@ static void free_allow_tries(struct spw_node *node, struct spw_graveyard *gravey
 	spw_grace_unreserve(node->grace, 1);
 	for (uint32_t i = 0; err == 0 && i < graveyard->cnt; i++)
 		for (unsigned int family = 0; err == 0 && family < 2; family++)
-			err = spw_trie_clear(tries, &graveyard->tunnels[i]->allow_root[family]);
+			err = spw_trie_clear(tries, &graveyard->tunnels[i]->allow_root[family],
+					     family ? 6 : 4);
 	if (err == 0)
 		err = spw_trie_txn_seal(tries, node->grace);
 	if (err == 0) {

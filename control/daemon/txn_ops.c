@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* txn_ops.c - see txn.h: what each op demands, and what it takes; tenants and rates. Tunnels stand
- * in txn_tunnels.c, prefixes in txn_routes.c. */
+ * in txn_tunnels.c, prefixes in txn_routes.c, relays in txn_relays.c. */
 #include <errno.h>
 #include <string.h>
 
@@ -17,8 +17,7 @@ struct spw_tenant_obj *spw_txn_tenant(struct spw_txn *txn, const struct spw_op *
 	struct spw_tenant_obj *tenant = spw_tenant_find(txn->node, name);
 
 	if (!tenant)
-		spw_error_set(txn->error, -ENOENT, op->place,
-			      "no tenant \"%s\"; expected one that config.yaml names", name);
+		spw_error_set(txn->error, -ENOENT, op->place, "there is no tenant \"%s\"", name);
 	return tenant;
 }
 
@@ -28,9 +27,7 @@ struct spw_tunnel_obj *spw_txn_tunnel(struct spw_txn *txn, const struct spw_op *
 	struct spw_tunnel_obj *tunnel = spw_tunnel_find(txn->node, name);
 
 	if (!tunnel)
-		spw_error_set(txn->error, -ENOENT, op->place,
-			      "no tunnel \"%s\"; expected one that `spillway tunnel list` shows",
-			      name);
+		spw_error_set(txn->error, -ENOENT, op->place, "there is no tunnel \"%s\"", name);
 	return tunnel;
 }
 
@@ -60,16 +57,15 @@ int spw_txn_trie_failed(struct spw_txn *txn, struct spw_place place, const char 
 	if (spw_grace_waiting(txn->node->grace) > 0)
 		return spw_error_set(
 			txn->error, -EBUSY, place,
-			"the route tables are full (%u of %u nodes and %u of %u leaves "
-			"taken), in part by what earlier changes replaced and workers "
-			"may read a moment longer; try again in a second",
-			usage.nodes_used, usage.nodes_max, usage.leaves_used, usage.leaves_max);
+			"the route table is full (%u of %u units taken), in part by what earlier "
+			"changes replaced and workers may read a moment longer; try again in a "
+			"second",
+			usage.units_used, usage.units_max);
 	return spw_error_set(txn->error, -ENOSPC, place,
-			     "the route tables are full (%u of %u nodes and %u of %u leaves taken, "
-			     "made for limits.routes = %u prefixes); raise limits.routes in "
-			     "config.yaml and start the node anew",
-			     usage.nodes_used, usage.nodes_max, usage.leaves_used, usage.leaves_max,
-			     txn->node->limits.routes);
+			     "the route table is full (%u of %u units taken, made for "
+			     "limits.routes = %u prefixes); raise limits.routes in config.yaml and "
+			     "start the node anew",
+			     usage.units_used, usage.units_max, txn->node->limits.routes);
 }
 
 /* ---- tenants ------------------------------------------------------------------------------ */
@@ -123,7 +119,8 @@ static int store_cap(struct spw_txn *txn, const struct spw_op *op, __u64 *word, 
 }
 
 /* 100 ms of the rate. TCP CUBIC over three nodes under a cap of 50 Mbit/s carried 47.7 Mbit/s of IP
- * bytes with 50 ms, 50.7 with 100 ms and 49.9 with 200 ms, which only lets longer bursts through. */
+ * bytes with 50 ms, 50.7 with 100 ms and 49.9 with 200 ms, which only lets longer bursts through.
+ */
 static uint32_t default_burst(uint32_t rate_kbit)
 {
 	uint64_t burst_bytes = (uint64_t)rate_kbit * 125 / 10;
@@ -160,8 +157,11 @@ static int prepare_rate_set(struct spw_txn *txn, const struct spw_op *op)
 	struct spw_rate *rate;
 	uint32_t rate_kbit = op->rate.rate_kbit;
 	uint64_t cap = 0;
-	int err = check_rate(txn, op);
+	int err;
 
+	if (op->rate.relay)
+		return spw_txn_relay_limits(txn, op);
+	err = check_rate(txn, op);
 	if (err < 0)
 		return err;
 	if (rate_kbit)
@@ -204,6 +204,10 @@ int spw_txn_prepare(struct spw_txn *txn, const struct spw_op *op)
 		return spw_txn_deny_add(txn, op);
 	case SPW_OP_LAN_ADD:
 		return spw_txn_lan_add(txn, op);
+	case SPW_OP_RELAY_ADD:
+		return spw_txn_relay_add(txn, op);
+	case SPW_OP_RELAY_DEL:
+		return spw_txn_relay_del(txn, op);
 	}
 	return spw_error_set(txn->error, -EINVAL, op->place, "unknown op %d", (int)op->kind);
 }

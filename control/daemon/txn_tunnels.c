@@ -234,7 +234,7 @@ int spw_txn_tunnel_del(struct spw_txn *txn, const struct spw_op *op)
 	txn->gone_cnt++;
 	/* One that this transaction added: no packet ever saw its allow tries. */
 	for (unsigned int family = 0; err == 0 && tunnel->slot == 0 && family < 2; family++)
-		err = spw_trie_clear(txn->tries, &tunnel->allow_root[family]);
+		err = spw_trie_clear(txn->tries, &tunnel->allow_root[family], family ? 6 : 4);
 	if (err < 0)
 		return spw_error_set(txn->error, err, op->place, "tunnel \"%s\": %s", tunnel->name,
 				     strerror(-err));

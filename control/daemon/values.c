@@ -3,13 +3,16 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "control/daemon/op.h"
 #include "ebpf/tables.h"
 
 #define MTU_BYTES_MIN 576 /* what every IPv4 host takes (RFC 791) */
 #define MTU_BYTES_MAX 9000
 #define SPI_RESERVED_MAX 255 /* RFC 4303 2.1 */
+#define ARM_SECONDS_MAX 600  /* SPW_RELAY_ARM_SECONDS_MAX */
 
 static int refuse(const char **expected, const char *phrase)
 {
@@ -67,6 +70,51 @@ int spw_value_spi(uint64_t value, bool in, uint32_t *spi, const char **expected)
 	if (!in && (value > UINT32_MAX || value <= SPI_RESERVED_MAX))
 		return refuse(expected, "a number from 0x100 to 0xffffffff");
 	*spi = (uint32_t)value;
+	return 0;
+}
+
+int spw_value_relay_end(const char *text, struct spw_endpoint *end, const char **expected)
+{
+	if (strcmp(text, "any") == 0) {
+		*end = (struct spw_endpoint){0};
+		return 0;
+	}
+	if (spw_endpoint_parse(text, end, expected) < 0 || !spw_endpoint_is_relayable(end))
+		return refuse(expected, "a host's address and port, such as 198.51.100.7:51820 or "
+					"[2001:db8::7]:51820, or any");
+	return 0;
+}
+
+int spw_value_relay_pps(uint64_t value, uint32_t *pps, const char **expected)
+{
+	if (value < 1 || value > SPW_RELAY_PPS_MAX)
+		return refuse(expected, "1 to 100000000 packets a second");
+	*pps = (uint32_t)value;
+	return 0;
+}
+
+int spw_value_relay_rate(const char *text, uint32_t *rate_kbit, const char **expected)
+{
+	int rc = spw_rate_parse(text, rate_kbit, expected);
+	if (rc == 0 && (*rate_kbit == 0 || *rate_kbit > SPW_RELAY_KBIT_MAX))
+		return refuse(expected, "a rate such as 500mbit, up to 100gbit: a relay always has "
+					"one");
+	return rc;
+}
+
+int spw_value_arm_seconds(const char *text, uint32_t *seconds, const char **expected)
+{
+	char *end = NULL;
+	unsigned long value = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+	if (end && end[0] == 'm' && value <= ARM_SECONDS_MAX) {
+		value *= 60;
+		end++;
+	} else if (end && end[0] == 's') {
+		end++;
+	}
+	if (value < 1 || value > ARM_SECONDS_MAX || *end)
+		return refuse(expected, "1s to 600s, or 1m to 10m");
+	*seconds = (uint32_t)value;
 	return 0;
 }
 

@@ -29,6 +29,7 @@ struct spw_bucket {
 	uint64_t cap; /* the cap word that the level is counted by; 0: none was set */
 	uint64_t level_grains;
 	uint64_t filled_ns; /* up to when it is filled */
+	uint64_t reserved;  /* so that none lies on two cache lines */
 };
 
 static inline uint64_t spw_bucket_depth_grains(uint64_t cap, uint32_t sharers)
@@ -59,19 +60,11 @@ static inline void spw_bucket_fill(struct spw_bucket *bucket, uint64_t now_ns, u
 	bucket->filled_ns = now_ns;
 }
 
-/*
- * spw_bucket_admits says whether a packet of `bytes` may pass now, and takes nothing yet, so that a
- * packet under two caps is paid for in both or in none.
- * cap: the cap's word as it stands in the table now; 0 always admits. A bucket starts full; when
- * the cap changes, what is in it stays, up to the new burst. sharers: 1..SPW_WORKERS_MAX.
- */
-static inline bool spw_bucket_admits(struct spw_bucket *bucket, uint64_t cap, uint64_t now_ns,
-				     uint32_t bytes, uint32_t sharers)
+/* Brings a bucket up to now and to a cap that is not 0. A bucket starts full; when the cap changes,
+ * what is in it stays, up to the new burst. */
+static inline void spw_bucket_renew(struct spw_bucket *bucket, uint64_t cap, uint64_t now_ns,
+				    uint32_t sharers)
 {
-	if (cap == 0) {
-		bucket->cap = 0;
-		return true;
-	}
 	if (bucket->cap == 0) {
 		bucket->cap = cap;
 		bucket->level_grains = spw_bucket_depth_grains(cap, sharers);
@@ -85,6 +78,23 @@ static inline bool spw_bucket_admits(struct spw_bucket *bucket, uint64_t cap, ui
 		if (bucket->level_grains > depth)
 			bucket->level_grains = depth;
 	}
+}
+
+/*
+ * spw_bucket_admits says whether a packet of `bytes` may pass now, and takes nothing yet, so that a
+ * packet under two caps is paid for in both or in none.
+ * cap: the cap's word as it stands in the table now; 0 always admits. sharers: 1..SPW_WORKERS_MAX.
+ */
+static inline bool spw_bucket_admits(struct spw_bucket *bucket, uint64_t cap, uint64_t now_ns,
+				     uint32_t bytes, uint32_t sharers)
+{
+	if (cap == 0) {
+		bucket->cap = 0;
+		return true;
+	}
+	/* Time stands still within a burst: the second packet finds the bucket as full as it is. */
+	if (bucket->cap != cap || bucket->filled_ns != now_ns)
+		spw_bucket_renew(bucket, cap, now_ns, sharers);
 	return bucket->level_grains >= spw_bucket_cost_grains(bytes, sharers);
 }
 
@@ -93,6 +103,57 @@ static inline void spw_bucket_take(struct spw_bucket *bucket, uint32_t bytes, ui
 {
 	if (bucket->cap != 0)
 		bucket->level_grains -= spw_bucket_cost_grains(bytes, sharers);
+}
+
+/* spw_bucket_admits and spw_bucket_take in one, for a packet under one cap. */
+static inline bool spw_bucket_charge(struct spw_bucket *bucket, uint64_t cap, uint64_t now_ns,
+				     uint32_t bytes, uint32_t sharers)
+{
+	uint64_t cost = spw_bucket_cost_grains(bytes, sharers);
+
+	if (cap == 0) {
+		bucket->cap = 0;
+		return true;
+	}
+	if (bucket->cap != cap || bucket->filled_ns != now_ns)
+		spw_bucket_renew(bucket, cap, now_ns, sharers);
+	if (bucket->level_grains < cost)
+		return false;
+	bucket->level_grains -= cost;
+	return true;
+}
+
+/*
+ * A bucket that several packets in a row are charged to, held out of memory meanwhile: through
+ * memory each packet would wait for the one before. Between open and close nobody else may use it.
+ */
+struct spw_bucket_run {
+	struct spw_bucket *bucket;
+	uint64_t level_grains;
+	uint64_t grains_per_byte; /* what a byte costs; 0: there is no cap */
+};
+
+static inline struct spw_bucket_run spw_bucket_open(struct spw_bucket *bucket, uint64_t cap,
+						    uint64_t now_ns, uint32_t sharers)
+{
+	spw_bucket_admits(bucket, cap, now_ns, 0, sharers);
+	return (struct spw_bucket_run){bucket, bucket->level_grains,
+				       cap ? spw_bucket_cost_grains(1, sharers) : 0};
+}
+
+static inline bool spw_bucket_run_admits(const struct spw_bucket_run *run, uint32_t bytes)
+{
+	return run->level_grains >= bytes * run->grains_per_byte;
+}
+
+static inline void spw_bucket_run_take(struct spw_bucket_run *run, uint32_t bytes)
+{
+	run->level_grains -= bytes * run->grains_per_byte;
+}
+
+static inline void spw_bucket_close(const struct spw_bucket_run *run)
+{
+	run->bucket->level_grains = run->level_grains;
 }
 
 #endif

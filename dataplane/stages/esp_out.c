@@ -11,31 +11,17 @@
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
 
-/* This worker's outbound SA of the tunnel, NULL: none. It is never taken from another worker or
- * tunnel, whatever the record says: its sequence number has one owner. */
-static struct spw_sa *find_sa(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
-{
-	uint32_t slot = burst->record_out[i]->tx_sa[lane->worker % SPW_WORKERS_MAX];
-	struct spw_sa *sa = spw_sa_get(lane->sas->out, lane->sas->sas_max, slot);
-
-	if (!sa || sa->worker != lane->worker || sa->tunnel != burst->tunnel_out[i])
-		return NULL;
-	return sa;
-}
-
 /* Takes the next sequence number. False: the packet was dropped. */
-static bool next_sequence(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
-			  struct spw_sa *sa, uint64_t *sequence)
+static inline bool next_sequence(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+				 struct spw_sa *sa, uint64_t *sequence)
 {
 	uint64_t next = sa->sequence;
-	uint64_t last = sa->flags & SPW_SA_F_ESN ? UINT64_MAX - 1 : UINT32_MAX;
 
-	if (next > last) {
-		spw_drop(lane, burst, i, SPW_DROP_SEQUENCE_EXHAUSTED);
-		return false;
-	}
-	if (next >= __atomic_load_n(&sa->limit, __ATOMIC_RELAXED)) {
-		spw_drop(lane, burst, i, SPW_DROP_RESERVE_EXHAUSTED);
+	/* The limit of an outbound SA is never beyond its last number (sa.c). */
+	if (spw_unlikely(next >= __atomic_load_n(&sa->limit, __ATOMIC_RELAXED))) {
+		spw_drop(lane, burst, i,
+			 next > spw_sa_last(sa->flags) ? SPW_DROP_SEQUENCE_EXHAUSTED
+						       : SPW_DROP_RESERVE_EXHAUSTED);
 		return false;
 	}
 	/* Read by the main thread, which reports how far the SA has come. */
@@ -46,48 +32,58 @@ static bool next_sequence(struct spw_lane *lane, struct spw_burst *burst, uint32
 
 /* Writes the ESP header and encrypts in place. `esp` points to SPW_ESP_BYTES of room for the
  * header, then `text_bytes` of payload with its trailer, then room for the ICV. */
-static bool encrypt(const struct spw_sa *sa, uint8_t *esp, uint32_t text_bytes, uint64_t sequence)
+static inline bool encrypt(const struct spw_sa *sa, uint8_t *esp, uint32_t text_bytes,
+			   uint64_t sequence)
 {
 	uint8_t nonce[SPW_NONCE_BYTES], aad[12];
 	uint8_t *text = esp + SPW_ESP_BYTES;
+	uint64_t sequence_be = __builtin_bswap64(sequence);
+	uint64_t iv_be = sequence_be ^ sa->iv_mask_be;
+	uint64_t spi_and_low = sequence_be >> 32 << 32 | sa->spi_be;
 
-	spw_put_be32(esp, sa->spi);
-	spw_put_be32(esp + 4, (uint32_t)sequence);
-	spw_put_be64(esp + 8, sequence ^ sa->iv_mask);
-	size_t aad_bytes = spw_sa_aead_input(sa, esp, sequence, nonce, aad);
+	memcpy(esp, &spi_and_low, sizeof(spi_and_low));
+	memcpy(esp + 8, &iv_be, sizeof(iv_be));
+	size_t aad_bytes = spw_sa_aead_input(sa, iv_be, sequence, nonce, aad);
 	return spw_aead_seal(sa->aead, nonce, aad, aad_bytes, text, text_bytes, text + text_bytes);
 }
 
-/* Padding 1, 2, 3, ..., its length and the next header, behind the inner packet. */
-static void write_trailer(uint8_t *trailer, uint32_t pad_bytes, uint32_t family)
+/* Padding 1, 2, 3, its length and the next header, as they lie behind the inner packet, by family
+ * and length of the padding. */
+#define TRAILERS(next)                                                                             \
+	{                                                                                          \
+		0x0000 | (next) << 8, 0x000101 | (next) << 16, 0x00020201 | (next) << 24,          \
+			0x0003030201 | (next) << 32                                                \
+	}
+static const uint64_t trailers[2][4] = {TRAILERS((uint64_t)SPW_PROTO_IPV4),
+					TRAILERS((uint64_t)SPW_PROTO_IPV6)};
+
+/* The outer headers: the record's template, and what depends on the length. udp_bytes: the UDP
+ * header and the ESP packet that stands behind it. */
+static inline void write_outer4(uint8_t *ip, const struct spw_tunnel *record, uint32_t udp_bytes)
 {
-	for (uint32_t k = 0; k < pad_bytes; k++)
-		trailer[k] = (uint8_t)(k + 1);
-	trailer[pad_bytes] = (uint8_t)pad_bytes;
-	trailer[pad_bytes + 1] = family == 4 ? SPW_PROTO_IPV4 : SPW_PROTO_IPV6;
+	uint16_t udp_be = __builtin_bswap16((uint16_t)udp_bytes);
+	uint16_t total_be = __builtin_bswap16((uint16_t)(SPW_IPV4_BYTES + udp_bytes));
+	uint16_t sum;
+
+	memcpy(ip, record->outer, SPW_IPV4_BYTES + SPW_UDP_BYTES);
+	/* The template's checksum is that of the header with total length 0; ones' complement sums
+	 * may be taken in either byte order. */
+	memcpy(&sum, record->outer + 10, sizeof(sum));
+	bool carry = __builtin_add_overflow((uint16_t)~sum, total_be, &sum);
+	sum = (uint16_t) ~(sum + carry);
+	memcpy(ip + 2, &total_be, sizeof(total_be));
+	memcpy(ip + 10, &sum, sizeof(sum));
+	/* The UDP checksum of 0 is the template's (RFC 3948 2.1: the ICV covers what matters). */
+	memcpy(ip + SPW_IPV4_BYTES + 4, &udp_be, sizeof(udp_be));
 }
 
-/* Completes the outer headers, which the template gives but for what depends on the length.
- * udp_bytes: the UDP header and the ESP packet that stands behind it. */
-static void finish_outer4(uint8_t *ip, uint32_t udp_bytes)
-{
-	uint8_t *udp = ip + SPW_IPV4_BYTES;
-	uint32_t total_bytes = SPW_IPV4_BYTES + udp_bytes;
-	uint64_t sum = (uint16_t)~spw_get_be16(ip + 10); /* of the header with total length 0 */
-
-	spw_put_be16(ip + 2, (uint16_t)total_bytes);
-	spw_put_be16(ip + 10, (uint16_t)~spw_sum_fold(sum + total_bytes));
-	spw_put_be16(udp + 4, (uint16_t)udp_bytes);
-	spw_put_be16(udp + 6, 0); /* RFC 3948 2.1: the ICV covers what matters */
-}
-
-static void finish_outer6(uint8_t *ip, uint32_t udp_bytes)
+static void write_outer6(uint8_t *ip, const struct spw_tunnel *record, uint32_t udp_bytes)
 {
 	uint8_t *udp = ip + SPW_IPV6_BYTES;
 
+	memcpy(ip, record->outer, SPW_OUTER_BYTES_MAX);
 	spw_put_be16(ip + 4, (uint16_t)udp_bytes);
 	spw_put_be16(udp + 4, (uint16_t)udp_bytes);
-	spw_put_be16(udp + 6, 0);
 	/* RFC 8200 8.1: addresses, length, next header, datagram; 0 would mean "none", which IPv6
 	 * does not allow. */
 	uint64_t sum = spw_sum(ip + 8, 32, udp_bytes + SPW_PROTO_UDP);
@@ -95,58 +91,103 @@ static void finish_outer6(uint8_t *ip, uint32_t udp_bytes)
 	spw_put_be16(udp + 6, checksum ? checksum : 0xffff);
 }
 
-static void esp_out_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
+/* All that a packet may gain in front and behind. */
+#define FRONT_BYTES_MAX (SPW_ESP_BYTES + SPW_OUTER_BYTES_MAX + SPW_ETHER_BYTES + SPW_VLAN_BYTES)
+#define BACK_BYTES_MAX (3u + SPW_ESP_TRAILER_BYTES + SPW_ICV_BYTES)
+
+static inline bool has_room(const struct rte_mbuf *mbuf, const uint8_t *inner, uint32_t bytes)
 {
-	struct rte_mbuf *mbuf = burst->mbuf[i];
+	uint32_t offset = (uint32_t)(inner - (uint8_t *)mbuf->buf_addr);
+
+	return offset >= FRONT_BYTES_MAX && offset + bytes + BACK_BYTES_MAX <= mbuf->buf_len;
+}
+
+static inline void esp_out_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+			       struct spw_sa *sa, struct spw_port_seen *seen)
+{
 	const struct spw_tunnel *record = burst->record_out[i];
-	uint32_t inner_bytes = burst->inner_bytes[i];
+	struct spw_tunnel_counters *counters = &lane->counters[burst->tunnel_out[i]];
+	uint8_t *inner = burst->head[i], *outer;
+	uint32_t inner_bytes = burst->bytes[i];
 	uint32_t pad_bytes = -(inner_bytes + SPW_ESP_TRAILER_BYTES) % 4;
-	uint32_t tail_bytes = pad_bytes + SPW_ESP_TRAILER_BYTES + SPW_ICV_BYTES;
-	bool outer6 = record->outer_bytes == SPW_OUTER_BYTES_MAX;
-	uint32_t outer_bytes = outer6 ? SPW_OUTER_BYTES_MAX : SPW_IPV4_BYTES + SPW_UDP_BYTES;
+	uint32_t text_bytes = inner_bytes + pad_bytes + SPW_ESP_TRAILER_BYTES;
+	uint32_t udp_bytes = SPW_UDP_BYTES + SPW_ESP_BYTES + text_bytes + SPW_ICV_BYTES;
 	uint64_t sequence;
 
-	struct spw_sa *sa = find_sa(lane, burst, i);
-	if (!sa) {
-		spw_drop(lane, burst, i, SPW_DROP_SA_ABSENT);
-		return;
-	}
-	rte_pktmbuf_adj(mbuf, burst->offset[i]);
-	burst->offset[i] = 0;
-	uint32_t head_bytes = outer_bytes + SPW_ESP_BYTES;
-	if (rte_pktmbuf_headroom(mbuf) < head_bytes + SPW_ETHER_BYTES + SPW_VLAN_BYTES ||
-	    rte_pktmbuf_tailroom(mbuf) < tail_bytes) {
+	if (spw_unlikely(!has_room(burst->mbuf[i], inner, inner_bytes))) {
 		spw_drop(lane, burst, i, SPW_DROP_PACKET_TOO_LONG);
 		return;
 	}
 	if (!next_sequence(lane, burst, i, sa, &sequence))
 		return;
 
-	write_trailer((uint8_t *)rte_pktmbuf_append(mbuf, (uint16_t)tail_bytes), pad_bytes,
-		      burst->family[i]);
-	uint8_t *outer = (uint8_t *)rte_pktmbuf_prepend(mbuf, (uint16_t)head_bytes);
-	uint32_t text_bytes = inner_bytes + tail_bytes - SPW_ICV_BYTES;
-	if (!encrypt(sa, outer + outer_bytes, text_bytes, sequence)) { /* its context is broken */
-		spw_drop(lane, burst, i, SPW_DROP_SA_ABSENT);
+	/* Up to 5 bytes, written as 8: the ICV comes behind them. */
+	memcpy(inner + inner_bytes, &trailers[burst->family[i] != 4][pad_bytes], 8);
+	if (spw_unlikely(!encrypt(sa, inner - SPW_ESP_BYTES, text_bytes, sequence))) {
+		spw_drop(lane, burst, i, SPW_DROP_SA_ABSENT); /* its context is broken */
 		return;
 	}
-	memcpy(outer, record->outer, outer_bytes);
-	uint32_t udp_bytes = SPW_UDP_BYTES + SPW_ESP_BYTES + text_bytes + SPW_ICV_BYTES;
-	if (outer6)
-		finish_outer6(outer, udp_bytes);
-	else
-		finish_outer4(outer, udp_bytes);
-	/* Cannot fail: the room was looked at above. */
-	spw_ether_push(lane, burst, i, outer6 ? SPW_ETHERTYPE_IPV6 : SPW_ETHERTYPE_IPV4);
-	spw_count(&lane->counters[burst->tunnel_out[i]].tx_packets, 1);
-	spw_count(&lane->counters[burst->tunnel_out[i]].tx_bytes, inner_bytes);
+	const struct spw_port_image *image = spw_port_see(lane, seen, burst->port_out[i]);
+	if (spw_likely(record->outer_bytes != SPW_OUTER_BYTES_MAX)) {
+		outer = inner - SPW_ESP_BYTES - SPW_UDP_BYTES - SPW_IPV4_BYTES;
+		write_outer4(outer, record, udp_bytes);
+		spw_ether_push(burst, i, image, outer, SPW_IPV4_BYTES + udp_bytes,
+			       SPW_ETHERTYPE_IPV4);
+	} else {
+		outer = inner - SPW_ESP_BYTES - SPW_UDP_BYTES - SPW_IPV6_BYTES;
+		write_outer6(outer, record, udp_bytes);
+		spw_ether_push(burst, i, image, outer, SPW_IPV6_BYTES + udp_bytes,
+			       SPW_ETHERTYPE_IPV6);
+	}
+	spw_count(&counters->tx_packets, 1);
+	spw_count(&counters->tx_bytes, inner_bytes);
 	burst->state[i] = SPW_AT_TRANSMIT;
+}
+
+/* This worker's outbound SA of the tunnel that packet i goes into, NULL: none. */
+static inline struct spw_sa *find_sa(const struct spw_lane *lane, const struct spw_burst *burst,
+				     uint32_t i)
+{
+	uint32_t slot = burst->record_out[i]->tx_sa[lane->worker % SPW_WORKERS_MAX];
+
+	return spw_sa_get(lane->sas->out, lane->sas->sas_max, slot);
+}
+
+/* An SA is never taken from another worker or tunnel, whatever the record says: its sequence number
+ * has one owner. */
+static inline bool is_own(const struct spw_lane *lane, const struct spw_burst *burst, uint32_t i,
+			  const struct spw_sa *sa)
+{
+	return sa && sa->worker == lane->worker && sa->tunnel == burst->tunnel_out[i];
+}
+
+/* Asks for the SA of packet i with its key, if it is to be encrypted. */
+static inline void prefetch_sa(const struct spw_lane *lane, const struct spw_burst *burst,
+			       uint32_t i)
+{
+	if (i >= burst->cnt || burst->state[i] != SPW_AT_ESP_OUT)
+		return;
+	const struct spw_sa *sa = find_sa(lane, burst, i);
+	if (sa)
+		spw_sa_prefetch(sa, burst->bytes[i]);
 }
 
 void spw_stage_esp_out(struct spw_lane *lane, struct spw_burst *burst)
 {
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		if (burst->state[i] == SPW_AT_ESP_OUT)
-			esp_out_one(lane, burst, i);
+	struct spw_port_seen seen = SPW_PORT_UNSEEN;
+	bool far = spw_sas_far(lane->sas);
+
+	if (!(burst->at & 1u << SPW_AT_ESP_OUT))
+		return;
+	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
+		if (far)
+			prefetch_sa(lane, burst, i + SPW_SA_AHEAD);
+		if (burst->state[i] != SPW_AT_ESP_OUT)
+			continue;
+		struct spw_sa *sa = find_sa(lane, burst, i);
+		if (spw_likely(is_own(lane, burst, i, sa)))
+			esp_out_one(lane, burst, i, sa, &seen);
+		else
+			spw_drop(lane, burst, i, SPW_DROP_SA_ABSENT);
 	}
 }

@@ -11,29 +11,37 @@
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
 
+static_assert(offsetof(struct spw_port_image, mac) == 0, "spw_ether_push copies it from there");
+
 /*
  * spw_ether_push puts the Ethernet header (with the port's 802.1Q tag, if it has one) in front of
- * packet i, from next_hop[i] and the live image of port_out[i], which must be below SPW_PORTS_MAX.
- * Returns false, with the packet unchanged, where the buffer has no room in front.
+ * the `bytes` at `head`, from next_hop[i] and the image of the port that it leaves by, and makes
+ * all of it the frame of packet i. The caller has seen to it that there are SPW_ETHER_BYTES +
+ * SPW_VLAN_BYTES of room in front.
  */
-static inline bool spw_ether_push(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+static inline void spw_ether_push(struct spw_burst *burst, uint32_t i,
+				  const struct spw_port_image *image, uint8_t *head, uint32_t bytes,
 				  uint16_t ether_type)
 {
-	const struct spw_port_image *image = spw_port_live(&lane->tables, burst->port_out[i]);
-	uint16_t vlan = image->vlan & 0x0fff;
-	uint16_t bytes = SPW_ETHER_BYTES + (vlan ? SPW_VLAN_BYTES : 0);
-	uint8_t *header = (uint8_t *)rte_pktmbuf_prepend(burst->mbuf[i], bytes);
+	struct rte_mbuf *mbuf = burst->mbuf[i];
+	uint16_t vlan = image->vlan & 0x0fff, type_be = __builtin_bswap16(ether_type);
 
-	if (!header)
-		return false;
-	memcpy(header, burst->next_hop[i].mac, 6);
-	memcpy(header + 6, image->mac, 6);
-	if (vlan) {
-		spw_put_be16(header + 12, SPW_ETHERTYPE_VLAN);
-		spw_put_be16(header + 14, vlan);
+	if (spw_unlikely(vlan)) {
+		head -= SPW_VLAN_BYTES;
+		bytes += SPW_VLAN_BYTES;
+		spw_put_be16(head, vlan);
+		memcpy(head + 2, &type_be, 2);
+		type_be = __builtin_bswap16(SPW_ETHERTYPE_VLAN);
 	}
-	spw_put_be16(header + bytes - 2, ether_type);
-	return true;
+	head -= SPW_ETHER_BYTES;
+	bytes += SPW_ETHER_BYTES;
+	/* 8 bytes for each MAC: what is too much of one is written over by what follows. */
+	memcpy(head, &burst->next_hop[i], 8);
+	memcpy(head + 6, image, 8);
+	memcpy(head + 12, &type_be, 2);
+	mbuf->data_off = (uint16_t)(head - (uint8_t *)mbuf->buf_addr);
+	mbuf->data_len = (uint16_t)bytes;
+	mbuf->pkt_len = bytes;
 }
 
 #endif

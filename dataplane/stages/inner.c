@@ -5,22 +5,52 @@
  * Bytes behind the end of the IP packet are cut off: Ethernet padding from a lan, traffic flow
  * confidentiality padding from a tunnel (RFC 4303 2.7).
  */
+#include "dataplane/stages/lookup.h"
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
 
-/* The length of a valid packet as its header says it, at most `room`; 0: not valid. */
-static uint32_t ipv4_bytes(const uint8_t *ip, uint32_t room)
+/* A ones' complement sum: what is carried out at the top is added at the bottom. */
+static inline uint64_t add_around(uint64_t a, uint64_t b)
 {
-	if (room < SPW_IPV4_BYTES || ip[0] >> 4 != 4)
+	uint64_t sum;
+	bool carry = __builtin_add_overflow(a, b, &sum);
+
+	return sum + carry;
+}
+
+/* Whether the sum over a header without options is right. Its words in the host's order: the sum
+ * 0xffff is the same in any. A word plus itself with its halves exchanged has their sum, carry and
+ * all, in its upper half. */
+static inline bool sum20_right(const uint8_t *ip)
+{
+	uint64_t first, second;
+	uint32_t third;
+
+	memcpy(&first, ip, 8);
+	memcpy(&second, ip + 8, 8);
+	memcpy(&third, ip + 16, 4);
+	uint64_t sum = add_around(add_around(first, second), third);
+	uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
+	return (half + (half << 16 | half >> 16)) >> 16 == 0xffff;
+}
+
+/* The length of a valid packet as its header says it, at most `room`; 0: not valid. */
+static inline uint32_t ipv4_bytes(const uint8_t *ip, uint32_t room)
+{
+	if (spw_unlikely(room < SPW_IPV4_BYTES))
 		return 0;
-	uint32_t header_bytes = (ip[0] & 15) * 4u;
 	uint32_t total_bytes = spw_get_be16(ip + 2);
-	if (header_bytes < SPW_IPV4_BYTES || total_bytes < header_bytes || total_bytes > room)
+	if (spw_unlikely(total_bytes > room))
+		return 0;
+	if (spw_likely(ip[0] == 0x45))
+		return total_bytes >= SPW_IPV4_BYTES && sum20_right(ip) ? total_bytes : 0;
+	uint32_t header_bytes = (ip[0] & 15) * 4u;
+	if (ip[0] >> 4 != 4 || header_bytes < SPW_IPV4_BYTES || total_bytes < header_bytes)
 		return 0;
 	return spw_sum_fold(spw_sum(ip, header_bytes, 0)) == 0xffff ? total_bytes : 0;
 }
 
-static uint32_t ipv6_bytes(const uint8_t *ip, uint32_t room)
+static inline uint32_t ipv6_bytes(const uint8_t *ip, uint32_t room)
 {
 	if (room < SPW_IPV6_BYTES || ip[0] >> 4 != 6)
 		return 0;
@@ -28,71 +58,64 @@ static uint32_t ipv6_bytes(const uint8_t *ip, uint32_t room)
 	return total_bytes <= room ? total_bytes : 0;
 }
 
-static bool source_allowed(const struct spw_lane *lane, const struct spw_burst *burst, uint32_t i,
-			   const uint8_t *ip)
+static inline bool source_allowed(const struct spw_lane *lane, const __u32 root[2], uint32_t family,
+				  const uint8_t *ip)
 {
-	const struct spw_trie *trie = &lane->tables.routes;
-	const __u32 *root = burst->record_in[i]
-				    ? burst->record_in[i]->allow_root
-				    : spw_port_live(&lane->tables, burst->port_in[i])->allow_root;
-	__u32 leaf;
+	__u32 leaf = spw_lookup(&lane->tables.routes, root[family != 4], family,
+				ip + (family == 4 ? 12 : 8));
 
-	if (burst->family[i] == 4)
-		leaf = spw_trie_lookup(trie, root[0], spw_trie_key4(spw_get_be32(ip + 12)),
-				       SPW_TRIE_LEVELS4);
-	else
-		leaf = spw_trie_lookup(trie, root[1], spw_trie_key6(ip + 8), SPW_TRIE_LEVELS6);
 	return SPW_LEAF_KIND(leaf) == SPW_LEAF_MEMBER;
 }
 
-/* One less to live; false: it was the last. The checksum follows by RFC 1624, equation 3. */
-static bool decrement_ttl(uint8_t *ip, uint32_t family)
+/* One less to live; false: it was the last. The checksum follows by RFC 1624, equation 3, where the
+ * changed word is known to become smaller by 0x0100. */
+static inline bool decrement_ttl(uint8_t *ip, uint32_t family)
 {
-	if (family == 6) {
-		if (ip[7] <= 1)
-			return false;
-		ip[7]--;
-		return true;
-	}
-	if (ip[8] <= 1)
+	uint8_t *ttl = family == 4 ? ip + 8 : ip + 7;
+
+	if (spw_unlikely(*ttl <= 1))
 		return false;
-	uint16_t old_word = spw_get_be16(ip + 8);
-	ip[8]--;
-	uint64_t sum = (uint16_t)~spw_get_be16(ip + 10);
-	sum += (uint16_t)~old_word;
-	sum += spw_get_be16(ip + 8);
-	spw_put_be16(ip + 10, (uint16_t)~spw_sum_fold(sum));
+	--*ttl;
+	if (family == 4) {
+		uint32_t sum = spw_get_be16(ip + 10) + 0x0100u;
+		spw_put_be16(ip + 10, (uint16_t)(sum + (sum >= 0xffff)));
+	}
 	return true;
 }
 
-static void inner_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
+static inline void inner_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+			     const __u32 *allow_root)
 {
-	struct rte_mbuf *mbuf = burst->mbuf[i];
-	uint8_t *ip = rte_pktmbuf_mtod_offset(mbuf, uint8_t *, burst->offset[i]);
-	uint32_t room = mbuf->data_len - burst->offset[i];
-	uint32_t bytes = burst->family[i] == 4 ? ipv4_bytes(ip, room) : ipv6_bytes(ip, room);
+	uint8_t *ip = burst->head[i];
+	uint32_t family = burst->family[i], room = burst->bytes[i];
+	uint32_t bytes = family == 4 ? ipv4_bytes(ip, room) : ipv6_bytes(ip, room);
 
-	if (bytes == 0) {
+	if (spw_unlikely(bytes == 0)) {
 		spw_drop(lane, burst, i, SPW_DROP_INNER_BAD);
 		return;
 	}
-	if (!source_allowed(lane, burst, i, ip)) {
+	if (spw_unlikely(!source_allowed(lane, allow_root, family, ip))) {
 		spw_drop(lane, burst, i, SPW_DROP_INNER_SOURCE_DENIED);
 		return;
 	}
-	if (!decrement_ttl(ip, burst->family[i])) {
+	if (spw_unlikely(!decrement_ttl(ip, family))) {
 		spw_drop(lane, burst, i, SPW_DROP_TTL_EXPIRED);
 		return;
 	}
-	rte_pktmbuf_trim(mbuf, (uint16_t)(room - bytes));
-	burst->inner_bytes[i] = (uint16_t)bytes;
+	burst->bytes[i] = (uint16_t)bytes;
 	burst->state[i] = SPW_AT_POLICE;
 }
 
 void spw_stage_inner(struct spw_lane *lane, struct spw_burst *burst)
 {
-	for (uint32_t i = 0; i < burst->cnt; i++) {
-		if (burst->state[i] == SPW_AT_INNER)
-			inner_one(lane, burst, i);
+	struct spw_port_seen seen = SPW_PORT_UNSEEN;
+
+	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
+		if (burst->state[i] != SPW_AT_INNER)
+			continue;
+		inner_one(lane, burst, i,
+			  burst->tunnel_in[i]
+				  ? burst->record_in[i]->allow_root
+				  : spw_port_see(lane, &seen, burst->port_in[i])->allow_root);
 	}
 }

@@ -4,28 +4,28 @@
  * may and can go there: into a tunnel (esp_out is next) or to a host on a lan (transmit is next).
  */
 #include "dataplane/stages/ether.h"
+#include "dataplane/stages/handoff.h"
+#include "dataplane/stages/lookup.h"
+#include "dataplane/stages/sa.h"
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
 
 /* IPv4 and IPv6 alike: the destination's leaf in the tenant's routes. */
-static __u32 lookup(const struct spw_lane *lane, uint32_t tenant, uint32_t family,
-		    const uint8_t *ip)
+static inline __u32 lookup(const struct spw_lane *lane, uint32_t tenant, uint32_t family,
+			   const uint8_t *ip)
 {
-	const struct spw_trie *trie = &lane->tables.routes;
-	const __u32 *root = lane->tables.tenants[tenant].route_root;
-
+	if (spw_unlikely(tenant >= lane->tables.tenants_max))
+		return 0;
 	/* Pairs with control's release store when it publishes a changed trie. */
-	if (family == 4)
-		return spw_trie_lookup(trie, __atomic_load_n(&root[0], __ATOMIC_ACQUIRE),
-				       spw_trie_key4(spw_get_be32(ip + 16)), SPW_TRIE_LEVELS4);
-	return spw_trie_lookup(trie, __atomic_load_n(&root[1], __ATOMIC_ACQUIRE),
-			       spw_trie_key6(ip + 24), SPW_TRIE_LEVELS6);
+	__u32 root = __atomic_load_n(&lane->tables.tenants[tenant].route_root[family != 4],
+				     __ATOMIC_ACQUIRE);
+	return spw_lookup(&lane->tables.routes, root, family, ip + (family == 4 ? 16 : 24));
 }
 
-/* Reads a neighbor's word, once. False: unknown id, or no MAC to send to. */
-static bool resolve(const struct spw_lane *lane, uint32_t id, union spw_neighbor *neighbor)
+/* Reads a neighbor's word, once. False: unknown id (0 is one), or no MAC to send to. */
+static inline bool resolve(const struct spw_lane *lane, uint32_t id, union spw_neighbor *neighbor)
 {
-	if (id == 0 || id >= lane->tables.neighbors_max)
+	if (spw_unlikely(id - 1 >= lane->tables.neighbors_max - 1))
 		return false;
 	neighbor->word = __atomic_load_n(&lane->tables.neighbors[id].word, __ATOMIC_RELAXED);
 	return neighbor->state != SPW_NEIGHBOR_NONE;
@@ -46,74 +46,94 @@ static void glean(struct spw_worker_row *row, uint32_t port, uint32_t family, co
 	__atomic_store_n(&row->glean_seq, seq + 2, __ATOMIC_RELEASE);
 }
 
-static void to_tunnel(struct spw_lane *lane, struct spw_burst *burst, uint32_t i, uint32_t tunnel)
+/* Where this worker has no outbound SA: the tunnel may have one in all (foreign peers) and it may
+ * be another's. Then the packet goes there and is looked up again: tables may change meanwhile.
+ * Returns whether it was handed on. */
+static __attribute__((cold, noinline)) bool hand_to_sealer(struct spw_lane *lane,
+							   struct spw_burst *burst, uint32_t i,
+							   const struct spw_tunnel *record)
+{
+	for (uint32_t worker = 0; worker < lane->workers && worker < SPW_WORKERS_MAX; worker++) {
+		if (record->tx_sa[worker] == 0)
+			continue;
+		burst->tunnel_out[i] = 0;
+		spw_hand_off(lane, burst, i, worker, SPW_AT_ROUTE);
+		return true;
+	}
+	return false;
+}
+
+static inline void to_tunnel(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+			     uint32_t tunnel)
 {
 	const struct spw_tunnel *record = spw_tunnel_record(&lane->tables, tunnel);
-	uint32_t bytes = burst->inner_bytes[i];
+	uint32_t bytes = burst->bytes[i];
 
 	/* Never into another tenant's tunnel, nor back into the one it came from: two nodes whose
 	 * routes point at each other would pass it to and fro until its TTL is used up. */
-	if (!record || record->tenant != burst->tenant[i] || record->port >= SPW_PORTS_MAX ||
-	    tunnel == burst->tunnel_in[i]) {
+	if (spw_unlikely(!record || record->tenant != burst->tenant[i] ||
+			 record->port >= SPW_PORTS_MAX || tunnel == burst->tunnel_in[i])) {
 		spw_drop(lane, burst, i, SPW_DROP_ROUTE_MISSING);
 		return;
 	}
 	burst->tunnel_out[i] = tunnel;
 	burst->record_out[i] = record;
 	burst->port_out[i] = record->port;
-	if (bytes > record->inner_mtu_bytes) {
+	if (spw_unlikely(bytes > record->inner_mtu_bytes)) {
 		spw_drop(lane, burst, i, SPW_DROP_INNER_TOO_BIG);
 		return;
 	}
-	if (!resolve(lane, record->neighbor, &burst->next_hop[i])) {
+	if (spw_unlikely(!resolve(lane, record->neighbor, &burst->next_hop[i]))) {
 		spw_drop(lane, burst, i, SPW_DROP_NEIGHBOR_UNRESOLVED);
 		return;
 	}
+	if (spw_unlikely(record->tx_sa[lane->worker % SPW_WORKERS_MAX] == 0) &&
+	    hand_to_sealer(lane, burst, i, record))
+		return;
 	/* Last, so that only a packet that will go out is charged. */
 	uint64_t cap = __atomic_load_n(&lane->tables.rates[tunnel].out_cap, __ATOMIC_RELAXED);
-	struct spw_bucket *bucket = &lane->tunnel_out_buckets[tunnel];
-	if (!spw_bucket_admits(bucket, cap, lane->now_ns, bytes, lane->workers)) {
+	if (spw_unlikely(!spw_bucket_charge(&lane->tunnel_out_buckets[tunnel], cap, lane->now_ns,
+					    bytes, lane->workers))) {
 		spw_drop(lane, burst, i, SPW_DROP_RATE_TUNNEL_OUT);
 		return;
 	}
-	spw_bucket_take(bucket, bytes, lane->workers);
 	burst->state[i] = SPW_AT_ESP_OUT;
+	burst->at |= 1u << SPW_AT_ESP_OUT;
 }
 
-/* Whether a port is a lan of the tenant. */
-static bool lan_of(const struct spw_lane *lane, uint32_t port, uint32_t tenant)
+/* Whether a port, with this image, is a lan of the tenant. */
+static inline bool lan_of(const struct spw_port_image *image, uint32_t port, uint32_t tenant)
 {
-	if (port >= SPW_PORTS_MAX)
-		return false;
-	const struct spw_port_image *image = spw_port_live(&lane->tables, port);
-	return image->role == SPW_PORT_LAN && image->tenant == tenant;
+	return port < SPW_PORTS_MAX && image->role == SPW_PORT_LAN && image->tenant == tenant;
 }
 
-static void to_neighbor(struct spw_lane *lane, struct spw_burst *burst, uint32_t i, uint32_t id)
+static inline void to_neighbor(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+			       uint32_t id, struct spw_port_seen *seen)
 {
-	union spw_neighbor neighbor;
+	uint8_t *ip = burst->head[i];
 
-	if (!resolve(lane, id, &neighbor)) {
+	if (spw_unlikely(!resolve(lane, id, &burst->next_hop[i]))) {
 		spw_drop(lane, burst, i, SPW_DROP_NEIGHBOR_UNRESOLVED);
 		return;
 	}
-	if (!lan_of(lane, neighbor.port, burst->tenant[i])) {
+	uint32_t port = burst->next_hop[i].port;
+	const struct spw_port_image *image = spw_port_see(lane, seen, port);
+	if (spw_unlikely(!lan_of(image, port, burst->tenant[i]))) {
 		spw_drop(lane, burst, i, SPW_DROP_ROUTE_MISSING);
 		return;
 	}
-	if (burst->inner_bytes[i] > lane->port_mtu_bytes[neighbor.port]) {
+	if (spw_unlikely(burst->bytes[i] > lane->port_mtu_bytes[port])) {
 		spw_drop(lane, burst, i, SPW_DROP_INNER_TOO_BIG);
 		return;
 	}
-	burst->next_hop[i] = neighbor;
-	burst->port_out[i] = neighbor.port;
-	rte_pktmbuf_adj(burst->mbuf[i], burst->offset[i]);
-	burst->offset[i] = 0;
-	if (!spw_ether_push(lane, burst, i,
-			    burst->family[i] == 4 ? SPW_ETHERTYPE_IPV4 : SPW_ETHERTYPE_IPV6)) {
+	if (spw_unlikely(ip - (uint8_t *)burst->mbuf[i]->buf_addr <
+			 (ptrdiff_t)(SPW_ETHER_BYTES + SPW_VLAN_BYTES))) {
 		spw_drop(lane, burst, i, SPW_DROP_PACKET_TOO_LONG);
 		return;
 	}
+	burst->port_out[i] = (uint8_t)port;
+	spw_ether_push(burst, i, image, ip, burst->bytes[i],
+		       burst->family[i] == 4 ? SPW_ETHERTYPE_IPV4 : SPW_ETHERTYPE_IPV6);
 	burst->state[i] = SPW_AT_TRANSMIT;
 }
 
@@ -121,7 +141,7 @@ static void to_neighbor(struct spw_lane *lane, struct spw_burst *burst, uint32_t
 static void to_unknown_host(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
 			    uint32_t port, const uint8_t *ip)
 {
-	if (!lan_of(lane, port, burst->tenant[i])) {
+	if (!lan_of(spw_port_live(&lane->tables, port), port, burst->tenant[i])) {
 		spw_drop(lane, burst, i, SPW_DROP_ROUTE_MISSING);
 		return;
 	}
@@ -129,13 +149,9 @@ static void to_unknown_host(struct spw_lane *lane, struct spw_burst *burst, uint
 	spw_drop(lane, burst, i, SPW_DROP_NEIGHBOR_UNRESOLVED);
 }
 
-static void route_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
+static inline void route_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i, __u32 leaf,
+			     struct spw_port_seen *seen)
 {
-	const uint8_t *ip = rte_pktmbuf_mtod_offset(burst->mbuf[i], uint8_t *, burst->offset[i]);
-	__u32 leaf = 0;
-
-	if (burst->tenant[i] < lane->tables.tenants_max)
-		leaf = lookup(lane, burst->tenant[i], burst->family[i], ip);
 	__u32 index = SPW_LEAF_INDEX(leaf);
 
 	switch (SPW_LEAF_KIND(leaf)) {
@@ -143,20 +159,61 @@ static void route_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i
 		to_tunnel(lane, burst, i, index);
 		return;
 	case SPW_LEAF_NEIGHBOR:
-		to_neighbor(lane, burst, i, index);
+		to_neighbor(lane, burst, i, index, seen);
 		return;
 	case SPW_LEAF_LAN:
-		to_unknown_host(lane, burst, i, index, ip);
+		to_unknown_host(lane, burst, i, index, burst->head[i]);
 		return;
 	default:
 		spw_drop(lane, burst, i, SPW_DROP_ROUTE_MISSING);
 	}
 }
 
-void spw_stage_route(struct spw_lane *lane, struct spw_burst *burst)
+/* The tunnel of a leaf, 0 where it is not one. */
+static inline uint32_t tunnel_of(const struct spw_lane *lane, __u32 leaf)
+{
+	uint32_t tunnel = SPW_LEAF_INDEX(leaf);
+
+	return SPW_LEAF_KIND(leaf) == SPW_LEAF_TUNNEL && tunnel < lane->tables.tunnels_max ? tunnel
+											   : 0;
+}
+
+/* Asks for what the tunnels of the burst need: first for what stands at their ids, then for their
+ * records. */
+static __attribute__((noinline)) void prefetch_tunnels(const struct spw_lane *lane,
+						       const struct spw_burst *burst,
+						       const __u32 leaf[SPW_BURST_MAX])
 {
 	for (uint32_t i = 0; i < burst->cnt; i++) {
+		uint32_t tunnel = burst->state[i] == SPW_AT_ROUTE ? tunnel_of(lane, leaf[i]) : 0;
+		spw_prefetch(&lane->tables.tunnel_roots[tunnel]);
+		spw_prefetch(&lane->tables.rates[tunnel]);
+		spw_prefetch(&lane->tunnel_out_buckets[tunnel]);
+		spw_prefetch(&lane->counters[tunnel]);
+	}
+	for (uint32_t i = 0; i < burst->cnt; i++) {
+		uint32_t tunnel = burst->state[i] == SPW_AT_ROUTE ? tunnel_of(lane, leaf[i]) : 0;
+		const struct spw_tunnel *record = spw_tunnel_record(&lane->tables, tunnel);
+		if (record) {
+			spw_prefetch(record);
+			spw_prefetch(record->tx_sa);
+		}
+	}
+}
+
+void spw_stage_route(struct spw_lane *lane, struct spw_burst *burst)
+{
+	struct spw_port_seen seen = SPW_PORT_UNSEEN;
+	__u32 leaf[SPW_BURST_MAX];
+
+	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
 		if (burst->state[i] == SPW_AT_ROUTE)
-			route_one(lane, burst, i);
+			leaf[i] = lookup(lane, burst->tenant[i], burst->family[i], burst->head[i]);
+	}
+	if (spw_sas_far(lane->sas))
+		prefetch_tunnels(lane, burst, leaf);
+	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
+		if (burst->state[i] == SPW_AT_ROUTE)
+			route_one(lane, burst, i, leaf[i], &seen);
 	}
 }

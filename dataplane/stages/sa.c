@@ -68,6 +68,14 @@ static bool valid(const struct spw_msg_sa_add *msg)
 	return msg->sequence != 0; /* ESP never sends number 0 */
 }
 
+/* Outbound, where the numbers end is a limit like the reserve's: packets look at one of them. */
+static uint64_t limit_of(uint32_t direction, uint32_t flags, uint64_t limit)
+{
+	uint64_t end = spw_sa_last(flags) + 1;
+
+	return direction == SPW_SA_OUT && limit > end ? end : limit;
+}
+
 int spw_sa_add(struct spw_sa_table *table, const struct spw_msg_sa_add *msg)
 {
 	struct spw_sa **place = place_of(table, msg->direction, msg->slot);
@@ -78,27 +86,30 @@ int spw_sa_add(struct spw_sa_table *table, const struct spw_msg_sa_add *msg)
 	if (*place)
 		return -EEXIST;
 
-	struct spw_sa *sa =
-		spw_arena_alloc(sizeof(*sa) + (in ? spw_replay_bytes(msg->window_packets) : 0));
-	if (!sa)
+	/* One block: the key, the SA, its replay ring. A packet touches all three. */
+	uint8_t *block = spw_arena_alloc(spw_aead_layout.key_bytes + sizeof(struct spw_sa) +
+					 (in ? spw_replay_bytes(msg->window_packets) : 0));
+	if (!block)
 		return -ENOMEM;
-	sa->aead = spw_aead_create(msg->key, msg->key_bytes, !in);
-	if (!sa->aead) {
-		spw_arena_free(sa);
+	struct spw_sa *sa = (struct spw_sa *)(block + spw_aead_layout.key_bytes);
+	if (!spw_aead_init(sa->aead, msg->worker, msg->key, msg->key_bytes, !in)) {
+		spw_arena_free(block);
 		return -ENOMEM;
 	}
 	sa->spi = msg->spi;
 	sa->tunnel = msg->tunnel;
 	sa->worker = msg->worker;
 	sa->flags = msg->flags;
-	memcpy(sa->salt, msg->salt, sizeof(sa->salt));
-	sa->iv_mask = msg->iv_mask;
-	sa->limit = msg->limit;
+	memcpy(&sa->salt_be, msg->salt, sizeof(sa->salt_be));
+	sa->spi_be = __builtin_bswap32(msg->spi);
+	sa->iv_mask_be = __builtin_bswap64(msg->iv_mask);
+	sa->limit = limit_of(msg->direction, msg->flags, msg->limit);
 	sa->sequence = msg->sequence;
 	if (in)
 		spw_replay_init(&sa->replay, msg->window_packets, msg->sequence);
 	/* Pairs with the acquire load of spw_sa_get. */
 	__atomic_store_n(place, sa, __ATOMIC_RELEASE);
+	__atomic_store_n(&table->sas_cnt, table->sas_cnt + 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -109,6 +120,7 @@ struct spw_sa *spw_sa_unpublish(struct spw_sa_table *table, uint32_t direction, 
 		return NULL;
 	struct spw_sa *sa = *place;
 	__atomic_store_n(place, NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&table->sas_cnt, table->sas_cnt - (sa != NULL), __ATOMIC_RELAXED);
 	return sa;
 }
 
@@ -116,8 +128,7 @@ void spw_sa_destroy(struct spw_sa *sa)
 {
 	if (!sa)
 		return;
-	spw_aead_destroy(sa->aead);
-	spw_arena_free(sa); /* wipes salt and mask */
+	spw_arena_free(spw_aead_fini(sa->aead)); /* wipes all three */
 }
 
 int spw_sa_limit(struct spw_sa_table *table, uint32_t direction, uint32_t slot, uint64_t limit)
@@ -127,7 +138,8 @@ int spw_sa_limit(struct spw_sa_table *table, uint32_t direction, uint32_t slot, 
 		return -EINVAL;
 	if (!*place)
 		return -ENOENT;
-	__atomic_store_n(&(*place)->limit, limit, __ATOMIC_RELAXED);
+	__atomic_store_n(&(*place)->limit, limit_of(direction, (*place)->flags, limit),
+			 __ATOMIC_RELAXED);
 	return 0;
 }
 

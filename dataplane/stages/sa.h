@@ -11,6 +11,7 @@
 #ifndef SPW_SA_H
 #define SPW_SA_H
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -25,21 +26,30 @@ struct spw_sa {
 	uint32_t tunnel; /* tunnel id */
 	uint32_t worker; /* owner; others hand the packet over */
 	uint32_t flags;  /* enum spw_sa_flag */
-	uint8_t salt[SPW_SALT_BYTES];
-	uint64_t iv_mask;
-	struct spw_aead *aead;
+	uint32_t salt_be;
+	uint32_t spi_be; /* `spi` and the mask of the IV as they go on the wire */
+	uint64_t iv_mask_be;
 
 	/* Main thread: relaxed store (SA_LIMIT); owner: relaxed load per packet. */
 	uint64_t limit;
 
 	/* Owner: rw, relaxed stores. Main thread: relaxed load (SA_QUERY, SA_FINAL). */
 	uint64_t sequence; /* out: next to send */
-	uint64_t wanted;   /* in: highest authentic number that was refused because of `limit` */
+
+	/* Immutable. An array, so that it reads as the pointer that it is used as. What it is made
+	 * of stands in front of the SA. */
+	struct spw_aead aead[1];
+
+	/* Here starts the second cache line, which outbound packets do not touch. */
+	uint64_t wanted; /* in: highest authentic number that was refused because of `limit` */
 	struct spw_replay replay; /* in; its ring lies behind the SA */
 };
 
+static_assert(offsetof(struct spw_sa, wanted) == SPW_AEAD_LINE_BYTES, "the first line is full");
+
 struct spw_sa_table {
 	uint32_t sas_max;
+	uint32_t sas_cnt;    /* in both directions. Main thread: relaxed store; workers: load */
 	struct spw_sa **in;  /* by SPW_SPI_SLOT(spi) */
 	struct spw_sa **out; /* by outbound slot */
 };
@@ -56,22 +66,60 @@ int spw_sa_limit(struct spw_sa_table *table, uint32_t direction, uint32_t slot, 
 int spw_sa_query(struct spw_sa_table *table, uint32_t direction, uint32_t slot, uint64_t *sequence);
 
 /*
- * Workers: what goes into the AEAD beside the text, for the ESP header at `esp` (SPI, sequence,
- * IV). The nonce is salt and IV; the additional data is SPI and sequence, with ESN SPI, high half,
- * low half (RFC 4106 4 and 5). Returns the bytes of `aad` that are in use.
+ * Workers: what goes into the AEAD beside the text, for an ESP header with this IV (in the order of
+ * the wire). The nonce is salt and IV; the additional data is SPI and sequence, with ESN SPI, high
+ * half, low half (RFC 4106 4 and 5). Returns the bytes of `aad` that are in use.
+ *
+ * Both are written in the pieces of 8 and 4 bytes in which ciphers read them: a load that spans two
+ * younger stores would wait until both are in the cache.
  */
-static inline size_t spw_sa_aead_input(const struct spw_sa *sa, const uint8_t *esp,
-				       uint64_t sequence, uint8_t nonce[SPW_NONCE_BYTES],
-				       uint8_t aad[12])
+static inline size_t spw_sa_aead_input(const struct spw_sa *sa, uint64_t iv_be, uint64_t sequence,
+				       uint8_t nonce[SPW_NONCE_BYTES], uint8_t aad[12])
 {
-	memcpy(nonce, sa->salt, SPW_SALT_BYTES);
-	memcpy(nonce + SPW_SALT_BYTES, esp + 8, 8);
-	memcpy(aad, esp, 8);
-	if (!(sa->flags & SPW_SA_F_ESN))
-		return 8;
-	spw_put_be32(aad + 4, (uint32_t)(sequence >> 32));
-	memcpy(aad + 8, esp + 4, 4);
-	return 12;
+	uint64_t nonce_low = iv_be << 32 | sa->salt_be;
+	uint32_t nonce_high = (uint32_t)(iv_be >> 32);
+	memcpy(nonce, &nonce_low, 8);
+	memcpy(nonce + 8, &nonce_high, 4);
+
+	/* The high half of the number stands in the low half of this word. */
+	uint64_t sequence_be = __builtin_bswap64(sequence);
+	bool esn = sa->flags & SPW_SA_F_ESN;
+	uint64_t first = (esn ? sequence_be << 32 : sequence_be >> 32 << 32) | sa->spi_be;
+	uint32_t low_be = (uint32_t)(sequence_be >> 32);
+	memcpy(aad, &first, 8);
+	memcpy(aad + 8, &low_be, 4);
+	return esn ? 12 : 8;
+}
+
+/* The last sequence number that may be sent. */
+static inline uint64_t spw_sa_last(uint32_t flags)
+{
+	return flags & SPW_SA_F_ESN ? UINT64_MAX - 1 : UINT32_MAX;
+}
+
+/*
+ * Workers: whether there are so many SAs that what the next packets need, keys before all, must be
+ * asked for ahead. Up to here (0.3 MB of what packets touch of them) it comes from the second-level
+ * cache in time, and asking for it saves nothing; with 4,096 tunnels encryption of 64 bytes took 620
+ * cycles with it and 960 without, on a machine that was busy otherwise.
+ */
+#define SPW_SA_NEAR_CNT 256u
+static inline bool spw_sas_far(const struct spw_sa_table *table)
+{
+	return __atomic_load_n(&table->sas_cnt, __ATOMIC_RELAXED) > SPW_SA_NEAR_CNT;
+}
+
+/* By how many packets: a key's lines come from the third-level cache within the time of two, and
+ * those of a whole burst would push each other out of the first. */
+#define SPW_SA_AHEAD 4u
+
+/* Workers: asks for what a packet of so many bytes needs of an SA, some packets before it is used.
+ * Reads nothing of the SA. */
+static inline void spw_sa_prefetch(const struct spw_sa *sa, uint32_t bytes)
+{
+	rte_prefetch0(sa);
+	rte_prefetch0(&sa->replay);
+	spw_aead_prefetch(sa->aead, bytes);
 }
 
 /* Workers: the published SA of a slot, or NULL. Pairs with the release store of spw_sa_add. */

@@ -2,7 +2,7 @@
 /*
  * stage.h - a burst of packets on its way through the stages, and the worker's lane it runs in.
  *
- * classify -> esp_in -> inner -> police -> route -> esp_out -> transmit
+ * (filter ->) classify -> esp_in -> inner -> police -> route -> esp_out -> transmit
  *
  * Each stage is one file with one function over a burst. It handles the packets whose state says
  * that they stand before it, and moves each one on, drops it or hands it to another worker. No
@@ -24,34 +24,51 @@
 #include "dataplane/tables_view.h"
 #include "ebpf/drops.h"
 
+struct spw_limiter;
+
 #define SPW_BURST_MAX 64u
+
+/* What the packet path expects, for the compiler's order of the code. */
+#define spw_likely(condition) __builtin_expect(!!(condition), 1)
+#define spw_unlikely(condition) __builtin_expect(!!(condition), 0)
 
 /* Where a packet stands. Stages are called in this order, so that one pass takes every packet. */
 enum spw_state {
 	SPW_DONE = 0,    /* dropped, handed off or transmitted: the mbuf is no longer the burst's */
 	SPW_AT_CLASSIFY, /* as received */
-	SPW_AT_ESP_IN,   /* offset: of the ESP header */
-	SPW_AT_INNER,    /* offset: of the inner IP header; tunnel_in or port_in says where from */
+	SPW_AT_ESP_IN,   /* head: the ESP header */
+	SPW_AT_INNER,    /* head: the inner IP header; tunnel_in or port_in says where from */
 	SPW_AT_POLICE,
 	SPW_AT_ROUTE,
 	SPW_AT_ESP_OUT,  /* tunnel_out is set */
-	SPW_AT_TRANSMIT, /* data starts at the Ethernet header, port_out is set */
+	SPW_AT_TRANSMIT, /* the mbuf holds the frame, port_out is set */
+	SPW_AT_KERNEL,   /* as received on a device: for the kernel, by the port's TAP */
+	SPW_AT_HANDOFF,  /* worker_to and resume are set, see handoff.h */
 };
+
+/* From classify to the stage that completes the frame a packet is head and bytes: the mbuf itself
+ * is as it was received, and is not touched in between. */
 
 struct spw_burst {
 	uint32_t cnt; /* packets, including the ones that are done */
+	uint32_t at;  /* bit s: some packet may come to state s; for the two stages that most
+			 bursts have nothing for, esp_in and esp_out */
 	struct rte_mbuf *mbuf[SPW_BURST_MAX];
-	uint8_t state[SPW_BURST_MAX];    /* enum spw_state */
-	uint8_t port_in[SPW_BURST_MAX];  /* port id it was received on */
-	uint8_t port_out[SPW_BURST_MAX]; /* port id it leaves by */
-	uint8_t family[SPW_BURST_MAX];   /* 4 or 6: what the inner packet is announced as */
-	uint16_t offset[SPW_BURST_MAX]; /* bytes from the start of the data to the current header */
-	uint16_t inner_bytes[SPW_BURST_MAX]; /* length of the inner IP packet */
+	uint8_t state[SPW_BURST_MAX];     /* enum spw_state */
+	uint8_t port_in[SPW_BURST_MAX];   /* port id it was received on */
+	uint8_t port_out[SPW_BURST_MAX];  /* port id it leaves by */
+	uint8_t family[SPW_BURST_MAX];    /* 4 or 6: what the inner packet is announced as */
+	uint8_t worker_to[SPW_BURST_MAX]; /* the worker it is handed to */
+	uint8_t resume[SPW_BURST_MAX];    /* enum spw_state: where it goes on there */
+	uint16_t bytes[SPW_BURST_MAX]; /* from head to the end of what belongs to the packet; from
+					  police on: the length of the inner IP packet */
+	uint8_t *head[SPW_BURST_MAX];  /* the current header */
 	uint32_t tenant[SPW_BURST_MAX];
-	uint32_t tunnel_in[SPW_BURST_MAX];                 /* tunnel id, 0: came in on a lan port */
-	uint32_t tunnel_out[SPW_BURST_MAX];                /* tunnel id, 0: leaves on a lan port */
-	union spw_neighbor next_hop[SPW_BURST_MAX];        /* as route read it, once */
-	const struct spw_tunnel *record_in[SPW_BURST_MAX]; /* valid within this burst only */
+	uint32_t tunnel_in[SPW_BURST_MAX];          /* tunnel id, 0: came in on a lan port */
+	uint32_t tunnel_out[SPW_BURST_MAX];         /* tunnel id, 0: leaves on a lan port */
+	union spw_neighbor next_hop[SPW_BURST_MAX]; /* as route read it, once */
+	/* The records of tunnel_in and tunnel_out where these are not 0; for this burst only. */
+	const struct spw_tunnel *record_in[SPW_BURST_MAX];
 	const struct spw_tunnel *record_out[SPW_BURST_MAX];
 };
 
@@ -66,13 +83,15 @@ struct spw_lane {
 	struct spw_bucket *tunnel_out_buckets; /* by tunnel id */
 	struct spw_bucket *tenant_buckets;     /* by tenant id */
 	struct spw_sa_table *sas;              /* shared with the main thread, see sa.h */
-	/* MP/SC ring into each worker, own one included. A packet in it is as it was received, but
-	 * for Ethernet padding; mbuf->port is the port id (not DPDK's) that it came in on, and it
-	 * goes through the owner's stages from classify on. */
+	/* MP/SC ring into each worker, own one included. What is in it: handoff.h. */
 	struct rte_ring *handoff[SPW_WORKERS_MAX];
+	/* Bit w: a packet of the burst stands at SPW_AT_HANDOFF and is for worker w. */
+	uint32_t handing;
 	/* Bit w: a packet was put into handoff[w]; the worker's loop wakes w and clears it. */
 	uint32_t handoff_wanted;
 	uint16_t port_mtu_bytes[SPW_PORTS_MAX]; /* longest layer-3 packet; set at start */
+	uint32_t port_native; /* bit p: port p is a device, on which no XDP program classifies */
+	struct spw_limiter *limiter; /* for the filter */
 	bool reserve_low; /* an SA's limit is near: the worker tells the main thread, and clears it
 			   */
 	uint64_t now_ns;  /* CLOCK_MONOTONIC (TSC-derived), refreshed once per burst */
@@ -87,23 +106,49 @@ void spw_stage_police(struct spw_lane *lane, struct spw_burst *burst);
 void spw_stage_route(struct spw_lane *lane, struct spw_burst *burst);
 void spw_stage_esp_out(struct spw_lane *lane, struct spw_burst *burst);
 
+/* Before all others, for packets of devices: what the classifier in the kernel does for interfaces.
+ */
+void spw_stage_filter(struct spw_lane *lane, struct spw_burst *burst);
+/* Before classify, for a burst that was received on a port with fewer queues than workers: shrinks
+ * the burst to what is for this worker, and hands on the rest. */
+void spw_stage_spread(struct spw_lane *lane, struct spw_burst *burst, uint32_t port);
+/* After the last stage: gives what stands at SPW_AT_HANDOFF to other workers. */
+void spw_stage_handoff(struct spw_lane *lane, struct spw_burst *burst);
+
+/* The live image of a port, kept while packets for it follow each other, so that it is looked up
+ * once and not for each of them. Starts as SPW_PORT_UNSEEN. */
+struct spw_port_seen {
+	const struct spw_port_image *image;
+	uint32_t port;
+};
+#define SPW_PORT_UNSEEN                                                                            \
+	{                                                                                          \
+		NULL, UINT32_MAX                                                                   \
+	}
+static inline const struct spw_port_image *spw_port_see(const struct spw_lane *lane,
+							struct spw_port_seen *seen, uint32_t port)
+{
+	if (spw_unlikely(seen->port != port))
+		*seen = (struct spw_port_seen){spw_port_live(&lane->tables, port), port};
+	return seen->image;
+}
+
 /* A counter with one writer: a relaxed store, so that a reader never sees half a word. */
 static inline void spw_count(__u64 *counter, __u64 add)
 {
 	__atomic_store_n(counter, *counter + add, __ATOMIC_RELAXED);
 }
 
-/* Drops packet i under one reason, the only place where a stage drops. */
-static inline void spw_drop(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
-			    enum spw_drop reason)
+/* Drops packet i under one reason, the only place where a stage drops (drop.c). Out of line: were
+ * it inlined, its code would stand between the instructions of the packets that get through. */
+void spw_drop(struct spw_lane *lane, struct spw_burst *burst, uint32_t i, enum spw_drop reason)
+	__attribute__((cold, noinline));
+
+/* Starts to bring a line into the cache: of a table entry that a later pass over the burst reads,
+ * so that the misses of a burst are under way together and not one behind the other. */
+static inline void spw_prefetch(const void *at)
 {
-	spw_count(&lane->row->drops[reason], 1);
-	if (burst->tunnel_in[i])
-		spw_count(&lane->counters[burst->tunnel_in[i]].rx_drops, 1);
-	else if (burst->tunnel_out[i])
-		spw_count(&lane->counters[burst->tunnel_out[i]].tx_drops, 1);
-	burst->state[i] = SPW_DONE;
-	rte_pktmbuf_free(burst->mbuf[i]);
+	rte_prefetch0(at);
 }
 
 #endif

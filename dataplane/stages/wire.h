@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * wire.h - what the stages know of the headers: offsets, lengths, big-endian access and sums.
+ * wire.h - what the stages know of the headers beyond ebpf/bytes.h: ESP, big-endian access and
+ * sums.
  *
  * Headers are read and written byte-wise at offsets, never through a struct, so that alignment does
  * not matter. The caller has checked that the bytes are there. Any thread.
@@ -11,22 +12,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#define SPW_ETHER_BYTES 14u
-#define SPW_VLAN_BYTES 4u
-#define SPW_IPV4_BYTES 20u /* without options */
-#define SPW_IPV6_BYTES 40u
-#define SPW_UDP_BYTES 8u
+#include "ebpf/bytes.h"
+
 #define SPW_ESP_BYTES 16u        /* SPI, sequence number, IV (RFC 4106 3) */
 #define SPW_ESP_TRAILER_BYTES 2u /* pad length, next header */
-
-#define SPW_ETHERTYPE_IPV4 0x0800u
-#define SPW_ETHERTYPE_IPV6 0x86ddu
-#define SPW_ETHERTYPE_VLAN 0x8100u
-
-#define SPW_PROTO_IPV4 4u
-#define SPW_PROTO_UDP 17u
-#define SPW_PROTO_IPV6 41u
-#define SPW_PROTO_NONE 59u
 
 static inline uint16_t spw_get_be16(const uint8_t *at)
 {

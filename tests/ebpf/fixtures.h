@@ -18,8 +18,9 @@ struct fixture {
 	bool absent;    /* no worker listens */
 	uint32_t queue; /* a worker listens on queue 0 alone */
 	struct frame_spec frame;
-	uint32_t verdict; /* enum xdp_action */
-	uint32_t counter; /* enum spw_drop or enum spw_classifier_counter */
+	uint32_t verdict;      /* enum xdp_action */
+	uint32_t counter;      /* enum spw_drop or enum spw_classifier_counter */
+	struct frame_spec out; /* of a relay: the frame it becomes; else it stays what it was */
 };
 
 extern const struct fixture fixtures[];

@@ -26,15 +26,19 @@ static uint8_t *put_mac(uint8_t *to, const char *text)
 	return to;
 }
 
-static uint16_t checksum(const uint8_t *data, unsigned int bytes)
+/* RFC 1071, of what has been summed up in front and of these bytes. */
+static uint16_t checksum(uint32_t sum, const uint8_t *data, unsigned int bytes)
 {
-	uint32_t sum = 0;
-
-	for (unsigned int i = 0; i < bytes; i += 2)
-		sum += (uint32_t)(data[i] << 8 | data[i + 1]);
+	for (unsigned int i = 0; i < bytes; i++)
+		sum += i % 2 ? data[i] : (uint32_t)data[i] << 8;
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)~sum;
+}
+
+static uint8_t ttl_of(const struct frame_spec *spec)
+{
+	return spec->ttl == FRAME_TTL_0 ? 0 : spec->ttl ? spec->ttl : 64;
 }
 
 static uint8_t *put_ipv4(uint8_t *ip, const struct frame_spec *spec, unsigned int l4_bytes)
@@ -48,12 +52,12 @@ static uint8_t *put_ipv4(uint8_t *ip, const struct frame_spec *spec, unsigned in
 	put16(ip + 2, (unsigned int)((int)(words * 4 + l4_bytes) + spec->ip_delta));
 	put16(ip + 4, 0x1234);
 	put16(ip + 6, spec->fragment);
-	ip[8] = 64;
+	ip[8] = ttl_of(spec);
 	ip[9] = spec->protocol ? spec->protocol : IPPROTO_UDP;
 	put16(ip + 10, 0);
 	inet_pton(AF_INET, spec->src, ip + 12);
 	inet_pton(AF_INET, spec->dst, ip + 16);
-	put16(ip + 10, checksum(ip, words * 4));
+	put16(ip + 10, checksum(0, ip, words * 4));
 	return ip + words * 4;
 }
 
@@ -69,7 +73,7 @@ static uint8_t *put_ipv6(uint8_t *ip, const struct frame_spec *spec, unsigned in
 
 	memset(ip, 0, 40);
 	ip[0] = (uint8_t)((spec->version ? spec->version : 6) << 4);
-	ip[7] = 64;
+	ip[7] = ttl_of(spec);
 	inet_pton(AF_INET6, spec->src, ip + 8);
 	inet_pton(AF_INET6, spec->dst, ip + 24);
 	for (unsigned int i = 0; i < sizeof(spec->extension) && spec->extension[i]; i++) {
@@ -103,10 +107,12 @@ static uint8_t *put_transport(uint8_t *to, const struct frame_spec *spec)
 	unsigned int bytes = payload_bytes(spec);
 
 	if (spec->protocol == 0 || spec->protocol == IPPROTO_UDP) {
-		to = put16(to, 40000);
+		to = put16(to, spec->src_port == FRAME_PORT_0 ? 0
+			       : spec->src_port               ? spec->src_port
+							      : 40000);
 		to = put16(to, spec->dst_port ? spec->dst_port : 4500);
 		to = put16(to, (unsigned int)((int)bytes + 8 + spec->udp_delta));
-		to = put16(to, 0x8495); /* never right: nobody may look at it */
+		to = put16(to, spec->sum == FRAME_SUM_WRONG ? 0x8495 : 0);
 	}
 	memset(to, spec->fill, bytes);
 	if (bytes >= 4) {
@@ -116,6 +122,18 @@ static uint8_t *put_transport(uint8_t *to, const struct frame_spec *spec)
 	return to + bytes;
 }
 
+/* The UDP checksum over the pseudo header, the UDP header and the payload (RFC 768, RFC 8200 8.1).
+ */
+static void put_udp_sum(const uint8_t *ip, bool ipv6, uint8_t *udp, unsigned int l4_bytes)
+{
+	unsigned int addr_bytes = ipv6 ? 32 : 8;
+	uint16_t pseudo = checksum(0, ip + (ipv6 ? 8 : 12), addr_bytes);
+	uint16_t sum =
+		checksum((uint32_t)(uint16_t)~pseudo + IPPROTO_UDP + l4_bytes, udp, l4_bytes);
+
+	put16(udp + 6, sum ? sum : 0xffff);
+}
+
 unsigned int frame_build(const struct frame_spec *spec, uint8_t *frame)
 {
 	bool ipv6 = spec->src && strchr(spec->src, ':');
@@ -123,7 +141,7 @@ unsigned int frame_build(const struct frame_spec *spec, uint8_t *frame)
 	unsigned int l4_bytes = payload_bytes(spec) + (udp ? 8 : 0);
 	uint8_t *to = put_mac(frame, spec->dst_mac ? spec->dst_mac : FRAME_MAC);
 
-	to = put_mac(to, "02:00:00:00:00:99");
+	to = put_mac(to, spec->src_mac ? spec->src_mac : "02:00:00:00:00:99");
 	for (unsigned int i = 0; i < 3 && spec->tag[i]; i++) {
 		to = put16(to, spec->tag[i] >> 16);
 		to = put16(to, spec->tag[i] & 0xffff);
@@ -134,8 +152,11 @@ unsigned int frame_build(const struct frame_spec *spec, uint8_t *frame)
 		return (unsigned int)(to + 46 - frame);
 	}
 	to = put16(to, ipv6 ? 0x86dd : 0x0800);
-	to = ipv6 ? put_ipv6(to, spec, l4_bytes) : put_ipv4(to, spec, l4_bytes);
-	to = put_transport(to, spec);
+	uint8_t *ip = to;
+	uint8_t *l4 = ipv6 ? put_ipv6(to, spec, l4_bytes) : put_ipv4(to, spec, l4_bytes);
+	to = put_transport(l4, spec);
+	if (udp && spec->sum == FRAME_SUM_RIGHT)
+		put_udp_sum(ip, ipv6, l4, l4_bytes);
 	memset(to, 0, spec->padding);
 	return (unsigned int)(to + spec->padding - frame);
 }

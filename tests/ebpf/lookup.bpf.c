@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* lookup.bpf.c - one trie lookup as BPF code does it, for test_lookup.c. */
-#include "ebpf/maps.h"
-#include "ebpf/trie.h"
+#include "ebpf/walk.h"
 
 __u64 key_hi, key_lo;
 __u32 root, family, leaf;
@@ -9,11 +8,8 @@ __u32 root, family, leaf;
 SEC("xdp")
 int lookup(struct xdp_md *ctx)
 {
-	struct spw_trie_key key = {.hi = key_hi, .lo = key_lo};
-
 	(void)ctx;
-	leaf = family == 4 ? spw_trie_lookup(NULL, root, key, SPW_TRIE_LEVELS4)
-			   : spw_trie_lookup(NULL, root, key, SPW_TRIE_LEVELS6);
+	leaf = family == 4 ? spw_lookup4(root, key_hi) : spw_lookup6(root, key_hi, key_lo);
 	return XDP_PASS;
 }
 

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* node.c - the classifier's test node. See node.h. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
 #include "node.h"
-
-#include <cmocka.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -64,12 +58,100 @@ static void set_routes(struct test_tables *tables)
 	const struct test_prefix default4[] = {test_prefix("0.0.0.0/0", tunnel)};
 	const struct test_prefix default6[] = {test_prefix("::/0", tunnel)};
 
-	tables->meta->deny_root[0] = test_trie_build(tables, deny4, 1);
-	tables->meta->deny_root[1] = test_trie_build(tables, deny6, 1);
-	tables->tenants[1].route_root[0] = test_trie_build(tables, routes4, 4);
-	tables->tenants[1].route_root[1] = test_trie_build(tables, routes6, 3);
-	tables->tenants[2].route_root[0] = test_trie_build(tables, default4, 1);
-	tables->tenants[2].route_root[1] = test_trie_build(tables, default6, 1);
+	tables->meta->deny_root[0] = test_trie_build(tables, deny4, 1, 4, 0);
+	tables->meta->deny_root[1] = test_trie_build(tables, deny6, 1, 6, 0);
+	tables->tenants[1].route_root[0] = test_trie_build(tables, routes4, 4, 4, 0);
+	tables->tenants[1].route_root[1] = test_trie_build(tables, routes6, 3, 6, 0);
+	tables->tenants[2].route_root[0] = test_trie_build(tables, default4, 1, 4, 0);
+	tables->tenants[2].route_root[1] = test_trie_build(tables, default6, 1, 6, 0);
+}
+
+/* What a ones' complement sum becomes with these bytes; at first 0. */
+static uint32_t sum_bytes(uint32_t sum, const void *bytes, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		sum += i % 2 ? ((const uint8_t *)bytes)[i]
+			     : (uint32_t)((const uint8_t *)bytes)[i] << 8;
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* What is added to a checksum when the sum of what it covers goes from one value to another. */
+static uint16_t delta_be(uint32_t from, uint32_t to)
+{
+	uint32_t delta = from + (uint16_t)~to;
+
+	return htons((uint16_t)((delta & 0xffff) + (delta >> 16)));
+}
+
+static void set_deltas(const struct spw_relay_side *from, struct spw_relay_side *to)
+{
+	uint32_t was = sum_bytes(sum_bytes(0, from->remote, 16), from->local, 16);
+	uint32_t is = sum_bytes(sum_bytes(0, to->remote, 16), to->local, 16);
+
+	to->ip_delta_be = delta_be(was, is);
+	to->udp_delta_be = delta_be(sum_bytes(was, &from->remote_port_be, 2),
+				    sum_bytes(is, &to->remote_port_be, 2));
+}
+
+static struct spw_relay_side relay_side(const char *remote, uint16_t remote_port, const char *local,
+					uint8_t port, uint32_t neighbor)
+{
+	struct spw_relay_side side = {
+		.remote_port_be = htons(remote_port), .port = port, .neighbor = neighbor};
+	int family = strchr(local, ':') ? AF_INET6 : AF_INET;
+
+	inet_pton(family, remote, side.remote);
+	inet_pton(family, local, side.local);
+	return side;
+}
+
+static void set_neighbor(struct test_tables *tables, uint32_t id, const char *mac)
+{
+	union spw_neighbor *neighbor = &tables->neighbors[id];
+
+	neighbor->state = SPW_NEIGHBOR_VALID;
+	sscanf(mac, "%hhx:%hhx:%hhx:%hhx:%hhx:%hhx", &neighbor->mac[0], &neighbor->mac[1],
+	       &neighbor->mac[2], &neighbor->mac[3], &neighbor->mac[4], &neighbor->mac[5]);
+}
+
+/* Rates far above what a test sends. */
+static void set_relay(struct test_tables *tables, uint16_t port, struct spw_relay_side b)
+{
+	uint32_t id = NODE_RELAY_ID(port);
+	bool ipv6 = b.local[15] != 0;
+	struct spw_relay *relay = &tables->relays[id];
+
+	*relay = (struct spw_relay){
+		.id = id,
+		.port_be = htons(port),
+		.family = ipv6 ? 6 : 4,
+		.packet_cost_ticks = 1,
+		.packet_burst_ticks = 1 << 20,
+		.byte_cost_ticks = 1,
+		.byte_burst_ticks = 1 << 30,
+		.side = {ipv6 ? relay_side("2001:db8:a::10", 6000, "2001:db8::1", 0, 1)
+			      : relay_side("198.18.0.10", 6000, "192.0.2.1", 0, 1),
+			 b},
+	};
+	set_deltas(&relay->side[0], &relay->side[1]);
+	set_deltas(&relay->side[1], &relay->side[0]);
+	tables->relay_ports[port].slot = id;
+}
+
+static void set_relays(struct test_tables *tables)
+{
+	set_neighbor(tables, 1, NODE_HOP_A);
+	set_neighbor(tables, 2, NODE_HOP_B);
+	set_relay(tables, 5000, relay_side("198.18.0.20", 7000, "192.0.2.2", 0, 2));
+	set_relay(tables, 5001, relay_side("198.18.0.30", 7000, "203.0.113.1", 1, 2));
+	set_relay(tables, 5002, relay_side("2001:db8:b::20", 7000, "2001:db8::2", 0, 2));
+	set_relay(tables, 5003, relay_side("0.0.0.0", 0, "192.0.2.2", 0, 2));
+	set_relay(tables, 5004, relay_side("198.18.0.20", 7000, "192.0.2.2", 0, 3));
+	set_relay(tables, 5005, relay_side("198.18.0.20", 7000, "192.0.2.2", 7, 2));
+	set_relay(tables, 5006, relay_side("2001:db8:b::30", 7000, "2001:db8:100::1", 1, 2));
+	tables->relay_ports[5007].slot = SPW_RELAY_SLOTS_MAX;
 }
 
 static void set_tables(struct test_tables *tables)
@@ -78,8 +160,10 @@ static void set_tables(struct test_tables *tables)
 	set_port(tables, 0,
 		 (struct spw_port_image){.role = SPW_PORT_WAN, .tunnel_port_be = htons(4500)});
 	set_port(tables, 1,
-		 (struct spw_port_image){
-			 .role = SPW_PORT_WAN, .vlan = 100, .tunnel_port_be = htons(4501)});
+		 (struct spw_port_image){.role = SPW_PORT_WAN,
+					 .vlan = 100,
+					 .tunnel_port_be = htons(4501),
+					 .mtu_bytes = 1400});
 	set_port(tables, 2, (struct spw_port_image){.role = SPW_PORT_LAN, .tenant = 1});
 	set_port(tables, 3,
 		 (struct spw_port_image){
@@ -94,11 +178,13 @@ static void set_tables(struct test_tables *tables)
 	/* Left there by an earlier image, and beyond the count: not the node's any more. */
 	inet_pton(AF_INET, "203.0.113.2", &tables->ports[1].image[1].addr4_be[1]);
 	add_addr(tables, 1, "203.0.113.1");
+	add_addr(tables, 1, "2001:db8:100::1");
 	add_addr(tables, 2, "10.1.0.1");
 	add_addr(tables, 2, "fd01::1");
 	add_addr(tables, 3, "10.3.0.1");
 	add_addr(tables, 3, "fd03::1");
 	set_routes(tables);
+	set_relays(tables);
 	tables->spis[NODE_SLOT] = (struct spw_spi){.spi = NODE_SPI, .tunnel = 1};
 }
 
@@ -114,18 +200,29 @@ static int load_instance(struct test_node *node, uint32_t port)
 		return -errno;
 	node->instance[port] = skel;
 	skel->rodata->port_id = port;
-	error |= bpf_map__reuse_fd(skel->maps.meta, fd[SPW_MAP_META]);
-	error |= bpf_map__reuse_fd(skel->maps.ports, fd[SPW_MAP_PORTS]);
-	error |= bpf_map__reuse_fd(skel->maps.tenants, fd[SPW_MAP_TENANTS]);
-	error |= bpf_map__reuse_fd(skel->maps.spis, fd[SPW_MAP_SPIS]);
-	error |= bpf_map__reuse_fd(skel->maps.route_nodes, fd[SPW_MAP_ROUTE_NODES]);
-	error |= bpf_map__reuse_fd(skel->maps.route_leaves, fd[SPW_MAP_ROUTE_LEAVES]);
+	const struct {
+		struct bpf_map *map;
+		enum spw_map_id table;
+	} tables[] = {
+		{skel->maps.meta, SPW_MAP_META},
+		{skel->maps.ports, SPW_MAP_PORTS},
+		{skel->maps.tenants, SPW_MAP_TENANTS},
+		{skel->maps.spis, SPW_MAP_SPIS},
+		{skel->maps.route_units, SPW_MAP_ROUTE_UNITS},
+		{skel->maps.neighbors, SPW_MAP_NEIGHBORS},
+		{skel->maps.relay_ports, SPW_MAP_RELAY_PORTS},
+		{skel->maps.relays, SPW_MAP_RELAYS},
+		{skel->maps.relay_states, SPW_MAP_RELAY_STATES},
+	};
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		error |= bpf_map__reuse_fd(tables[i].map, fd[tables[i].table]);
 	if (port > 0) {
 		error |= bpf_map__reuse_fd(skel->maps.classifier_counters,
 					   bpf_map__fd(first->maps.classifier_counters));
 		error |= bpf_map__reuse_fd(skel->maps.sources, bpf_map__fd(first->maps.sources));
 		error |= bpf_map__reuse_fd(skel->maps.control_total,
 					   bpf_map__fd(first->maps.control_total));
+		error |= bpf_map__reuse_fd(skel->maps.tx_ports, bpf_map__fd(first->maps.tx_ports));
 	}
 	return error ? -EINVAL : spw_classifier__load(skel);
 }
@@ -148,6 +245,10 @@ int test_node_open(struct test_node *node)
 		return node->xsk_fd;
 	for (uint32_t port = 0; port < NODE_PORTS && error == 0; port++)
 		error = load_instance(node, port);
+	uint32_t ifindex = if_nametoindex(NODE_VETH);
+	for (uint32_t port = 0; port < 2 && error == 0; port++)
+		error = bpf_map_update_elem(bpf_map__fd(node->instance[0]->maps.tx_ports), &port,
+					    &ifindex, BPF_ANY);
 	return error;
 }
 
@@ -157,106 +258,4 @@ void test_node_close(struct test_node *node)
 		spw_classifier__destroy(node->instance[port]);
 	test_tables_close(&node->tables);
 	close(node->xsk_fd);
-}
-
-void test_node_listen(struct test_node *node, uint32_t port, bool listens)
-{
-	int fd = bpf_map__fd(node->instance[port]->maps.xsks_map);
-	uint32_t queue = 0;
-
-	if (listens)
-		assert_int_equal(bpf_map_update_elem(fd, &queue, &node->xsk_fd, BPF_ANY), 0);
-	else
-		bpf_map_delete_elem(fd, &queue);
-}
-
-void test_node_limit(struct test_node *node, uint32_t per_source_pps, uint32_t total_pps)
-{
-	int sources = bpf_map__fd(node->instance[0]->maps.sources);
-	int total = bpf_map__fd(node->instance[0]->maps.control_total);
-	int cpus = libbpf_num_possible_cpus();
-	uint64_t *zeros = calloc((size_t)cpus, sizeof(*zeros));
-	uint32_t key = 0;
-	uint8_t source[16]; /* struct spw_source of ebpf/limit.h */
-
-	while (bpf_map_get_next_key(sources, NULL, source) == 0)
-		bpf_map_delete_elem(sources, source);
-	assert_int_equal(bpf_map_update_elem(total, &key, zeros, BPF_ANY), 0);
-	free(zeros);
-	node->tables.meta->control_per_source_pps = per_source_pps;
-	node->tables.meta->control_total_pps = total_pps;
-}
-
-void test_node_counters(const struct test_node *node, uint64_t counters[NODE_COUNTERS])
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, options);
-	int fd = bpf_map__fd(node->instance[0]->maps.classifier_counters);
-	uint32_t cpus = (uint32_t)libbpf_num_possible_cpus(), next = 0, cnt = NODE_COUNTERS;
-	uint32_t *keys = calloc(NODE_COUNTERS, sizeof(*keys));
-	uint64_t *values = calloc((size_t)NODE_COUNTERS * cpus, sizeof(*values));
-	int error = bpf_map_lookup_batch(fd, NULL, &next, keys, values, &cnt, &options);
-
-	assert_true(error == 0 || error == -ENOENT); /* -ENOENT: that was all */
-	assert_int_equal(cnt, NODE_COUNTERS);
-	for (uint32_t i = 0; i < NODE_COUNTERS; i++) {
-		counters[keys[i]] = 0;
-		for (uint32_t cpu = 0; cpu < cpus; cpu++)
-			counters[keys[i]] += values[i * cpus + cpu];
-	}
-	free(keys);
-	free(values);
-}
-
-static uint32_t moved_counter(const uint64_t *before, const uint64_t *after, uint32_t port)
-{
-	uint32_t moved = UINT32_MAX;
-
-	for (uint32_t i = 0; i < NODE_COUNTERS; i++) {
-		if (before[i] == after[i])
-			continue;
-		assert_int_equal(moved, UINT32_MAX); /* one counter only */
-		assert_int_equal(after[i] - before[i], 1);
-		assert_int_equal(i / SPW_CLASSIFIER_COUNTERS, port);
-		moved = i % SPW_CLASSIFIER_COUNTERS;
-	}
-	assert_int_not_equal(moved, UINT32_MAX);
-	return moved;
-}
-
-uint32_t test_node_run(struct test_node *node, uint32_t port, uint32_t queue, const uint8_t *frame,
-		       uint32_t bytes, uint32_t *verdict)
-{
-	static uint64_t before[NODE_COUNTERS], after[NODE_COUNTERS];
-	uint8_t out[FRAME_BYTES_MAX + 64];
-	struct xdp_md context = {.data_end = bytes,
-				 .ingress_ifindex = if_nametoindex(NODE_VETH),
-				 .rx_queue_index = queue};
-	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = bytes,
-		    .data_out = out, .data_size_out = sizeof(out), .ctx_in = &context,
-		    .ctx_size_in = sizeof(context));
-	int fd = bpf_program__fd(node->instance[port]->progs.xsk_def_prog);
-
-	test_node_counters(node, before);
-	assert_int_equal(bpf_prog_test_run_opts(fd, &run), 0);
-	test_node_counters(node, after);
-	assert_int_equal(run.data_size_out, bytes);
-	assert_memory_equal(out, frame, bytes);
-	*verdict = run.retval;
-	return moved_counter(before, after, port);
-}
-
-const char *test_counter_name(uint32_t counter)
-{
-	static const char *const drops[] = {
-#define DROP_NAME(id, name, where, text) name,
-		SPW_DROP_LIST(DROP_NAME)
-#undef DROP_NAME
-	};
-	static const char *const verdicts[] = {"pass", "steer", "control", "keepalive"};
-
-	if (counter < SPW_DROP_CNT)
-		return drops[counter];
-	if (counter >= SPW_CLASSIFIED_FIRST && counter <= SPW_CLASSIFIED_KEEPALIVE)
-		return verdicts[counter - SPW_CLASSIFIED_FIRST];
-	return "unknown";
 }

@@ -27,7 +27,7 @@
 #include "frame.h"
 #include "node.h"
 
-#define FIXTURES_MAX 200u
+#define FIXTURES_MAX 250u
 
 static struct test_node node;
 
@@ -61,16 +61,19 @@ static void test_fixture(void **state)
 	const struct fixture *fixture = *state;
 	uint8_t frame[FRAME_BYTES_MAX];
 	uint32_t bytes = frame_build(&fixture->frame, frame);
-	uint32_t verdict;
+	uint8_t expected[FRAME_BYTES_MAX];
+	uint32_t expected_bytes =
+		frame_build(fixture->out.src ? &fixture->out : &fixture->frame, expected);
 
 	listen_everywhere(!fixture->absent);
 	test_node_limit(&node, 0, 0);
-	uint32_t counter =
-		test_node_run(&node, fixture->port, fixture->queue, frame, bytes, &verdict);
-	if (counter != fixture->counter || verdict != fixture->verdict)
+	struct test_result got = test_node_pass(&node, fixture->port, fixture->queue, frame, bytes);
+	if (got.counter != fixture->counter || got.verdict != fixture->verdict)
 		fail_msg("counted as %s with verdict %u, expected %s with %u",
-			 test_counter_name(counter), verdict, test_counter_name(fixture->counter),
-			 fixture->verdict);
+			 test_counter_name(got.counter), got.verdict,
+			 test_counter_name(fixture->counter), fixture->verdict);
+	assert_int_equal(got.bytes, expected_bytes);
+	assert_memory_equal(got.frame, expected, expected_bytes);
 }
 
 /* A valid tunnel packet, cut at every byte: the owner's until its UDP ports are there, then short
@@ -317,7 +320,7 @@ static void test_publish(void **state)
 
 	__atomic_store_n(&tables->tenants[1].route_root[0], 0, __ATOMIC_RELEASE);
 	expect("no routes", 2, routed, XDP_PASS, SPW_CLASSIFIED_PASS);
-	__atomic_store_n(&tables->tenants[1].route_root[0], TEST_NODES_MAX, __ATOMIC_RELEASE);
+	__atomic_store_n(&tables->tenants[1].route_root[0], TEST_UNITS_MAX, __ATOMIC_RELEASE);
 	expect("a root beyond the table", 2, routed, XDP_PASS, SPW_CLASSIFIED_PASS);
 	__atomic_store_n(&tables->tenants[1].route_root[0], root, __ATOMIC_RELEASE);
 	expect("routes again", 2, routed, XDP_REDIRECT, SPW_CLASSIFIED_STEER);

@@ -13,11 +13,12 @@
 
 #include <bpf/bpf.h>
 
+#include "ebpf/trie_bulk.h"
 #include "lookup.skel.h"
 #include "tables.h"
 
 #define PREFIXES 2000u
-#define KEYS 20000u
+#define KEYS 10000u
 
 static struct test_tables tables;
 static struct spw_lookup *probe;
@@ -89,23 +90,60 @@ static uint32_t lookup_in_bpf(uint32_t root, uint32_t family, struct spw_trie_ke
 	return probe->bss->leaf;
 }
 
-static void check_family(uint32_t family)
+static struct spw_trie_key bulk_keys[SPW_TRIE_BULK_MAX];
+static uint32_t bulk_wanted[SPW_TRIE_BULK_MAX];
+
+/* The last lookups once more, and together; every third in an empty trie. */
+static void check_bulk(const struct spw_trie *native, uint32_t root, uint32_t family)
 {
-	static struct test_prefix prefixes[PREFIXES];
-	const struct spw_trie native = {tables.nodes, tables.leaves, TEST_NODES_MAX,
-					TEST_LEAVES_MAX};
-	uint32_t cnt = random_prefixes(prefixes, family), hits = 0;
-	uint32_t root = test_trie_build(&tables, prefixes, cnt);
+	uint32_t roots[SPW_TRIE_BULK_MAX] = {0}, leaves[SPW_TRIE_BULK_MAX];
+	uint32_t cnt = (uint32_t)(random_word() % (SPW_TRIE_BULK_MAX + 1));
+
+	for (uint32_t i = 0; i < cnt; i++)
+		roots[i] = i % 3 ? root : 0;
+	if (family == 4)
+		spw_trie_lookup_bulk(native, roots, bulk_keys, leaves, cnt, SPW_TRIE_LEVELS4);
+	else
+		spw_trie_lookup_bulk(native, roots, bulk_keys, leaves, cnt, SPW_TRIE_LEVELS6);
+	for (uint32_t i = 0; i < cnt; i++)
+		assert_int_equal(leaves[i], i % 3 ? bulk_wanted[i] : 0);
+}
+
+static void check_trie(const struct test_prefix *prefixes, uint32_t cnt, uint32_t family,
+		       uint32_t direct)
+{
+	const struct spw_trie native = {tables.units, TEST_UNITS_MAX};
+	uint32_t root = test_trie_build(&tables, prefixes, cnt, family, direct), hits = 0;
 
 	for (uint32_t i = 0; i < KEYS; i++) {
 		struct spw_trie_key key = random_key(prefixes, cnt, family);
 		uint32_t wanted = test_trie_scan(prefixes, cnt, key);
-		uint32_t levels = family == 4 ? SPW_TRIE_LEVELS4 : SPW_TRIE_LEVELS6;
-		assert_int_equal(spw_trie_lookup(&native, root, key, levels), wanted);
+		uint32_t found = family == 4
+					 ? spw_trie_lookup(&native, root, key, SPW_TRIE_LEVELS4)
+					 : spw_trie_lookup(&native, root, key, SPW_TRIE_LEVELS6);
+		assert_int_equal(found, wanted);
+		bulk_keys[i % SPW_TRIE_BULK_MAX] = key;
+		bulk_wanted[i % SPW_TRIE_BULK_MAX] = wanted;
+		if ((i + 1) % SPW_TRIE_BULK_MAX == 0)
+			check_bulk(&native, root, family);
 		assert_int_equal(lookup_in_bpf(root, family, key), wanted);
 		hits += wanted != 0;
 	}
 	assert_true(hits > KEYS / 4); /* else the test says little */
+}
+
+/* Lists, nodes and guards; and below direct tables of several sizes. */
+static void check_family(uint32_t family)
+{
+	static struct test_prefix prefixes[PREFIXES];
+	const uint32_t direct[] = {0, 3, 7, 13};
+	const uint32_t cnts[] = {1, 3, 7, 12, 40};
+
+	random_prefixes(prefixes, family);
+	for (uint32_t i = 0; i < 4; i++)
+		check_trie(prefixes, PREFIXES, family, direct[i]);
+	for (uint32_t i = 0; i < 5; i++)
+		check_trie(prefixes, cnts[i], family, 0);
 }
 
 static void test_ipv4(void **state)
@@ -120,23 +158,47 @@ static void test_ipv6(void **state)
 	check_family(6);
 }
 
-/* The root, and indexes that point nowhere: no match, never a fault. */
+static void check_nothing(uint32_t root, uint32_t family)
+{
+	const struct spw_trie native = {tables.units, TEST_UNITS_MAX};
+	struct spw_trie_key key = {.hi = 0x0a000001ull << 32};
+
+	assert_int_equal(lookup_in_bpf(root, family, key), 0);
+	assert_int_equal(spw_trie_lookup(&native, root, key, SPW_TRIE_LEVELS4), 0);
+	assert_int_equal(spw_trie_lookup(&native, root, key, SPW_TRIE_LEVELS6), 0);
+}
+
+/* Refs that point nowhere, or in a ring: no match, never a fault. */
 static void test_broken_tables(void **state)
 {
-	struct spw_trie_key key = {.hi = 0x0a000001ull << 32};
-	uint32_t root = tables.nodes_cnt++;
+	uint32_t unit = tables.units_cnt;
+	__u64 *word = tables.units[unit].word;
 
 	(void)state;
-	assert_int_equal(lookup_in_bpf(0, 4, key), 0);
-	assert_int_equal(lookup_in_bpf(TEST_NODES_MAX, 4, key), 0);
-	assert_int_equal(lookup_in_bpf(UINT32_MAX, 6, key), 0);
-	tables.nodes[root] = (struct spw_trie_node){.children = ~0ull, .child_base = UINT32_MAX};
-	assert_int_equal(lookup_in_bpf(root, 4, key), 0);
-	tables.nodes[root] =
-		(struct spw_trie_node){.prefixes = ~0ull, .leaf_base = UINT32_MAX - 99};
-	assert_int_equal(lookup_in_bpf(root, 6, key), 0);
-	tables.nodes[root] = (struct spw_trie_node){.children = ~0ull, .child_base = root};
-	assert_int_equal(lookup_in_bpf(root, 6, (struct spw_trie_key){0}), 0); /* a loop ends */
+	tables.units_cnt += 2;
+	for (uint32_t family = 4; family <= 6; family += 2) {
+		check_nothing(0, family);
+		for (uint32_t shape = 0; shape < 32; shape++) {
+			check_nothing(SPW_TRIE_REF(shape, TEST_UNITS_MAX), family);
+			check_nothing(SPW_TRIE_REF(shape, SPW_TRIE_INDEX(~0u)), family);
+		}
+		word[0] = ~0ull; /* a node that is its own child, or leads out of the table */
+		word[1] = word[2] = 0;
+		for (int i = 3; i < 8; i++)
+			word[i] = SPW_TRIE_REF(SPW_TRIE_NODE, unit) * 0x100000001ull;
+		check_nothing(SPW_TRIE_REF(SPW_TRIE_NODE, unit), family);
+		word[1] = ~0ull;
+		check_nothing(SPW_TRIE_REF(SPW_TRIE_NODE, TEST_UNITS_MAX - 1), family);
+	}
+	/* Guards of everything that lead back to themselves. */
+	memset(word, 0, 64);
+	word[0] = 1ull << 31;
+	word[4] = SPW_TRIE_REF(SPW_TRIE_GUARD, unit);
+	check_nothing(SPW_TRIE_REF(SPW_TRIE_GUARD, unit), 4);
+	memset(word, 0, 64);
+	word[0] = (__u64)SPW_TRIE_REF(SPW_TRIE_GUARD, unit) << 32;
+	word[2] = 1ull << 63;
+	check_nothing(SPW_TRIE_REF(SPW_TRIE_GUARD, unit), 6);
 }
 
 static int open_probe(void)
@@ -144,8 +206,7 @@ static int open_probe(void)
 	probe = spw_lookup__open();
 	if (!probe)
 		return -1;
-	if (bpf_map__reuse_fd(probe->maps.route_nodes, tables.fd[SPW_MAP_ROUTE_NODES]) ||
-	    bpf_map__reuse_fd(probe->maps.route_leaves, tables.fd[SPW_MAP_ROUTE_LEAVES]))
+	if (bpf_map__reuse_fd(probe->maps.route_units, tables.fd[SPW_MAP_ROUTE_UNITS]))
 		return -1;
 	return spw_lookup__load(probe);
 }

@@ -4,6 +4,7 @@
  * other implementations of ESP.
  *
  *   spw-esp seal|open --key HEX --salt HEX --spi N --sequence N [--esn] [--iv-mask N] [--outer 4|6]
+ *           [--aead PROVIDER]
  *
  * Standard input: one packet to a line, in hexadecimal. seal takes IP packets as they come from a
  * lan and prints the Ethernet frames that go out on the wan; open takes Ethernet frames from the
@@ -26,6 +27,7 @@
 struct options {
 	bool seal;
 	int outer;
+	const char *aead; /* the provider */
 	struct spw_msg_sa_add sa;
 };
 
@@ -33,7 +35,7 @@ static int usage(const char *what)
 {
 	fprintf(stderr,
 		"spw-esp: %s\nusage: spw-esp seal|open --key HEX --salt HEX --spi N --sequence N "
-		"[--esn] [--iv-mask N] [--outer 4|6]\n",
+		"[--esn] [--iv-mask N] [--outer 4|6] [--aead PROVIDER]\n",
 		what);
 	return 2;
 }
@@ -56,10 +58,15 @@ static int unhex(uint8_t *out, size_t max, const char *hex)
 static int parse(struct options *options, int argc, char **argv)
 {
 	static const struct option known[] = {
-		{"key", required_argument, NULL, 'k'},   {"salt", required_argument, NULL, 's'},
-		{"spi", required_argument, NULL, 'p'},   {"sequence", required_argument, NULL, 'n'},
-		{"esn", no_argument, NULL, 'e'},         {"iv-mask", required_argument, NULL, 'm'},
-		{"outer", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0},
+		{"key", required_argument, NULL, 'k'},
+		{"salt", required_argument, NULL, 's'},
+		{"spi", required_argument, NULL, 'p'},
+		{"sequence", required_argument, NULL, 'n'},
+		{"esn", no_argument, NULL, 'e'},
+		{"iv-mask", required_argument, NULL, 'm'},
+		{"outer", required_argument, NULL, 'o'},
+		{"aead", required_argument, NULL, 'a'},
+		{NULL, 0, NULL, 0},
 	};
 	struct spw_msg_sa_add *sa = &options->sa;
 	int option, key_bytes = 0, salt_bytes = 0;
@@ -79,6 +86,8 @@ static int parse(struct options *options, int argc, char **argv)
 			sa->iv_mask = strtoull(optarg, NULL, 0);
 		else if (option == 'o')
 			options->outer = atoi(optarg);
+		else if (option == 'a')
+			options->aead = optarg;
 		else
 			return usage("unknown option");
 	}
@@ -142,6 +151,7 @@ int main(int argc, char **argv)
 {
 	struct options options = {
 		.outer = 4,
+		.aead = "openssl",
 		.sa = {.tunnel = 1, .window_packets = 2048, .limit = UINT64_MAX},
 	};
 	char line[2 * WORLD_FRAME_MAX + 2];
@@ -151,6 +161,9 @@ int main(int argc, char **argv)
 		return error;
 	if (world_eal_start() != 0)
 		return 1;
+	error = world_provider(options.aead);
+	if (error)
+		return error;
 	struct world *world = world_create(SAS_ALL);
 	error = furnish(world, &options);
 	if (error) {

@@ -57,6 +57,13 @@ static void check_op(const struct spw_config *config, const struct spw_op *op)
 		must(op->lan.port < config->interfaces_cnt);
 		check_prefix(&op->lan.prefix);
 		break;
+	case SPW_OP_RELAY_ADD:
+		must(strlen(op->relay.name) < SPW_NAME_BYTES && op->relay.port);
+		must(op->relay.between[0].family || op->relay.between[1].family);
+		for (unsigned int i = 0; i < 2; i++)
+			must(!op->relay.between[i].family ||
+			     spw_endpoint_is_relayable(&op->relay.between[i]));
+		break;
 	default:
 		abort();
 	}

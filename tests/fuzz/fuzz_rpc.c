@@ -34,6 +34,8 @@ SHOW(spw_show_tunnel)
 SHOW(spw_show_routes)
 SHOW(spw_show_rates)
 SHOW(spw_show_drops)
+SHOW(spw_show_relays)
+SHOW(spw_run_relay_arm)
 
 struct spw_tunnel_obj *spw_tunnel_find(struct spw_node *node, const char *name)
 {
@@ -70,7 +72,17 @@ static void check_op(const struct spw_op *op)
 		must(op->route.tenant != NULL && op->route.prefix.family);
 		break;
 	case SPW_OP_RATE_SET:
-		must(!op->rate.tenant != !op->rate.tunnel && (op->rate.in || op->rate.out));
+		must(!!op->rate.tenant + !!op->rate.tunnel + !!op->rate.relay == 1 &&
+		     (op->rate.in || op->rate.out));
+		must(!op->rate.relay || (op->rate.rate_kbit && !op->rate.burst_bytes));
+		break;
+	case SPW_OP_RELAY_ADD:
+		must(strlen(op->relay.name) < SPW_NAME_BYTES && op->relay.port);
+		for (unsigned int i = 0; i < 2; i++)
+			must(!op->relay.between[i].family || op->relay.between[i].port);
+		break;
+	case SPW_OP_RELAY_DEL:
+		must(op->relay.name != NULL);
 		break;
 	default:
 		abort();

@@ -78,15 +78,19 @@ def receive(rx, expected_cnt, wait_s=5, settle_s=0.3):
 
 
 class Stream:
-    """UDP at a steady rate from one namespace to an address of another, from `with` to stop()."""
+    """UDP at a steady rate from one namespace to an address of another, from `with` to stop().
+    sockets: bound ones to take in place of those, (tx, rx); tx is connected."""
 
-    def __init__(self, sender, receiver, address, pps=2000, payload_bytes=200):
+    def __init__(self, sender, receiver, address, pps=2000, payload_bytes=200, sockets=None):
         self.pps, self.payload_bytes = pps, payload_bytes
         self.name = secrets.token_bytes(8)
-        self.rx = udp_socket(receiver, address)
+        if sockets:
+            self.tx, self.rx = sockets
+        else:
+            self.rx = udp_socket(receiver, address)
+            self.tx = udp_socket(sender, address, bind=False)
+            self.tx.connect(self.rx.getsockname()[:2])
         self.rx.settimeout(0.1)
-        self.tx = udp_socket(sender, address, bind=False)
-        self.tx.connect(self.rx.getsockname()[:2])
         self.sent = self.received = self.doubled = self.reordered = self.damaged = 0
         self.arrived = bytearray()  # by number: how often
         self.last_arrival_s = None

@@ -10,10 +10,10 @@ import topology
 
 TUNNELS_MAX = 3
 LISTS = ("status", "tunnel list", "tunnel show to-b", "route list", "route list tenant blue",
-         "rate list", "drops")
+         "rate list", "relay show", "relay show ab", "drops")
 COMMANDS = ("run", "status", "tunnel list", "tunnel show", "tunnel add", "tunnel del",
             "tunnel first-use", "route list", "route add", "route del", "rate list", "rate set",
-            "drops", "batch")
+            "relay show", "relay add", "relay del", "relay arm", "drops", "batch")
 
 
 class Shell:
@@ -55,7 +55,8 @@ def sh(request, open_lab):
                         {"name": "green"}],
             "tunnels": [{"name": "to-b", "tenant": "blue", "remote": "192.0.2.2",
                          "allow": ["10.2.0.0/24"], "rate_out": "100mbit",
-                         "static": {"secret_file": lab.secret("b")}}]})
+                         "static": {"secret_file": lab.secret("b")}}],
+            "relays": [{"name": "ab", "port": 51820, "between": ["192.0.2.2:1", "any"]}]})
         node.start()
         yield Shell(lab, node)
 
@@ -103,8 +104,8 @@ def test_help_teaches_every_command(sh):
         assert words.split()[0] in overview
         text = sh(words, "--help")
         assert f"spillway {words}" in text and len(text.splitlines()) >= 4
-    for thing in ("tunnel", "route", "rate"):
-        assert "list" in sh(thing, "--help")
+    for thing, verb in (("tunnel", "list"), ("route", "list"), ("rate", "list"), ("relay", "arm")):
+        assert verb in sh(thing, "--help")
     assert sh("--version").startswith("spillway ")
 
 
@@ -134,8 +135,14 @@ NOT_UNDERSTOOD = {
     "tunnel add to-c --tenant blue --remote 192.0.2.3 --allow 10.3.0.0/24": ["has no keys"],
     "tunnel add to-c --tenant red --remote 192.0.2.3 --allow 10.3.0.0/24 --secret-file c.secret":
         ["\"red\"", "blue"],
-    "tunnel add to-c --tenant blue --remote 192.0.2.3 --allow 10.3.0.0/24 --secret-file gone":
-        ["/gone", "No such file"],
+    "relay show ba": ["there is no relay \"ba\"", "expected: ab"],
+    "relay arm ba": ["there is no relay \"ba\"", "ab"],
+    "relay arm ab --for 11m": ["11m", "1s to 600s"],
+    "rate set relay ba 5mbit": ["there is no relay \"ba\"", "ab"],
+    "rate set relay ab none": ["\"none\"", "always has one"],
+    "rate set relay ab 5mbit direction in": ["direction", "each direction"],
+    "relay add x --port 0 --between 192.0.2.2:1 any": ["port is 0"],
+    "relay add x --port 5 --between 192.0.2.2 any": ["\"192.0.2.2\"", "198.51.100.7:51820"],
 }
 
 
@@ -145,6 +152,7 @@ def test_unknown_words_and_names_say_what_would_have_been_right(sh, words):
     said = sh(words, status=2)
     for expected in NOT_UNDERSTOOD[words]:
         assert expected in said
+    assert said.count("expected") <= 1
     answer = subprocess.run([sh.lab.program("spillway"), "--json", *words.split()], text=True,
                             env=sh.lab.environment, cwd=sh.lab.folder, stdout=subprocess.PIPE)
     assert answer.returncode == 2 and json.loads(answer.stdout)["error"]["message"]
@@ -156,6 +164,8 @@ REFUSED = {
         ["\"to-b\"", "already"],
     "tunnel add to-c --tenant blue --remote 192.0.2.3 --allow 10.3.0.0/24 --secret-file b.secret":
         ["to-b"],  # the same key in two tunnels
+    "tunnel add to-c --tenant blue --remote 192.0.2.3 --allow 10.3.0.0/24 --secret-file gone":
+        ["/gone", "No such file"],
     "tunnel del to-b": ["route"],
     "route add 10.2.0.0/24 tunnel to-b tenant blue": ["10.2.0.0/24", "already"],
     "route add 10.3.0.0/24 tunnel to-b tenant green": ["tenant"],

@@ -64,6 +64,9 @@ BAD = {
     "key file that others read": ("b.secret", "open.secret", 11, 5, ["0644", "chmod 0600"]),
     "short key": ("in.key", "short.key", 16, 5, ["short.key", "40 or 72 hex digits"]),
     "one key for both directions": ("out.key", "in.key", 16, 5, ["key"]),
+    "relay to the node itself": ("node: {node}\n", "node: {node}\nrelays:\n  - {{name: ab, port: 5, "
+                                 "between: [192.0.2.1:5, any]}}\n", 3, 5,
+                                 ["relay \"ab\"", "an address of this host"]),
     "no such interface": ("lan0", "lan9", None, None, ["lan9", "ip link"]),
 }
 

@@ -23,10 +23,11 @@ SIZES = (0, 1, 2, 3, 500, 1352)
 # ---- the same bytes as scapy --------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=(1, 2), ids=lambda workers: f"{workers}workers")
 def site(request, open_lab):
+    """With two workers some flows come to the one that has no SA of a foreign tunnel."""
     with open_lab(request.node) as lab:
-        made = foreign.Site(lab, KINDS)
+        made = foreign.Site(lab, KINDS, settings={"workers": request.param})
         made.start()
         yield made
         made.close()

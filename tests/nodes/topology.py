@@ -426,6 +426,20 @@ def remove_leftovers(kind):
 # ---- the usual chain ----------------------------------------------------------------------------
 
 
+def make_device(space, ifname, device):
+    """Puts a net_tap device named `device` on the wire that ended at a kernel interface, which gives
+    up its name for the TAP of the port."""
+    space.run("sh", "-ec", f"""
+        ip address flush dev {ifname}
+        ip link set {ifname} down
+        ip link set {ifname} name {ifname}-wire
+        ip link set {ifname}-wire mtu 1500 up
+        ip link add {ifname}-br type bridge stp_state 0 mcast_snooping 0
+        ip tuntap add dev {device} mode tap multi_queue
+        for port in {ifname}-wire {device}; do ip link set $port master {ifname}-br up; done
+        ip link set {ifname}-br up""")
+
+
 class Chain(types.SimpleNamespace):
     """app1 - gwa - relay - gwb - app2. app1 and app2 are {tenant: Namespace}; gwa, relay and gwb
     are Nodes; wires is [gwa-relay, relay-gwb]."""

@@ -33,6 +33,7 @@ struct attached {
 struct spw_attach {
 	char pin_dir[PATH_MAX - 64]; /* room for a pin's name behind it */
 	int counters_fd;
+	int tx_ports_fd;
 	unsigned int ports_cnt;
 	struct attached ports[SPW_PORTS_MAX];
 };
@@ -149,6 +150,31 @@ static int standing_link(const struct spw_attach *attach, const char *ifname, in
 	return -1;
 }
 
+/* Asks the driver of an interface. 0 or a negative errno. */
+static int ethtool(const char *ifname, void *command)
+{
+	struct ifreq request = {.ifr_data = command};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int error = 0;
+
+	if (fd < 0)
+		return -errno;
+	memcpy(request.ifr_name, ifname, IF_NAMESIZE);
+	if (ioctl(fd, SIOCETHTOOL, &request) != 0)
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+/* A veth that got frames by XDP_TX wakes its peer only where that has an XDP program of its own; by
+ * redirection it wakes one that merely receives by NAPI (GRO) too (Linux 6.1 to 6.18). */
+static bool is_veth(const char *ifname)
+{
+	struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+
+	return ethtool(ifname, &info) == 0 && strcmp(info.driver, "veth") == 0;
+}
+
 /* Loads an instance for one port over the node's tables. NULL: errno is set. */
 static struct spw_classifier *load_instance(const struct spw_attach *attach,
 					    const struct spw_attach_port *port,
@@ -161,6 +187,7 @@ static struct spw_classifier *load_instance(const struct spw_attach *attach,
 	if (!skel)
 		return NULL;
 	skel->rodata->port_id = port->port;
+	skel->rodata->tx_broken = is_veth(port->ifname);
 
 	const struct {
 		struct bpf_map *map;
@@ -170,11 +197,17 @@ static struct spw_classifier *load_instance(const struct spw_attach *attach,
 		{skel->maps.ports, SPW_MAP_PORTS},
 		{skel->maps.tenants, SPW_MAP_TENANTS},
 		{skel->maps.spis, SPW_MAP_SPIS},
-		{skel->maps.route_nodes, SPW_MAP_ROUTE_NODES},
-		{skel->maps.route_leaves, SPW_MAP_ROUTE_LEAVES},
+		{skel->maps.route_units, SPW_MAP_ROUTE_UNITS},
+		{skel->maps.neighbors, SPW_MAP_NEIGHBORS},
+		{skel->maps.relay_ports, SPW_MAP_RELAY_PORTS},
+		{skel->maps.relays, SPW_MAP_RELAYS},
+		{skel->maps.relay_states, SPW_MAP_RELAY_STATES},
 	};
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && error == 0; i++)
 		error = bpf_map__reuse_fd(tables[i].map, map_fds[tables[i].table]);
+
+	if (error == 0)
+		error = bpf_map__reuse_fd(skel->maps.tx_ports, attach->tx_ports_fd);
 
 	/* These libbpf takes from their pins, or makes and pins them. */
 	struct bpf_map *const shared[] = {skel->maps.classifier_counters, skel->maps.sources,
@@ -227,22 +260,17 @@ static int attach_fresh(const struct spw_attach *attach, const char *ifname, int
 static void show_vlan_tags(const char *ifname, struct report *report)
 {
 	struct ethtool_value flags = {.cmd = ETHTOOL_GFLAGS};
-	struct ifreq request = {.ifr_data = (void *)&flags};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0)
+	if (ethtool(ifname, &flags) != 0 || !(flags.data & ETH_FLAG_RXVLAN))
 		return;
-	memcpy(request.ifr_name, ifname, IF_NAMESIZE);
-	if (ioctl(fd, SIOCETHTOOL, &request) == 0 && (flags.data & ETH_FLAG_RXVLAN)) {
-		flags.cmd = ETHTOOL_SFLAGS;
-		flags.data &= ~(unsigned int)ETH_FLAG_RXVLAN;
-		if (ioctl(fd, SIOCETHTOOL, &request) != 0)
-			warn(report, ifname,
-			     "its hardware hides the VLAN tags of received frames, and it cannot "
-			     "be switched off: tagged frames count as untagged",
-			     -errno);
-	}
-	close(fd);
+	flags.cmd = ETHTOOL_SFLAGS;
+	flags.data &= ~(unsigned int)ETH_FLAG_RXVLAN;
+	int error = ethtool(ifname, &flags);
+	if (error)
+		warn(report, ifname,
+		     "its hardware hides the VLAN tags of received frames, and it cannot be "
+		     "switched off: tagged frames count as untagged",
+		     error);
 }
 
 static int attach_port(struct spw_attach *attach, struct attached *attached,
@@ -327,21 +355,65 @@ static void detach_departed(const struct spw_attach *attach)
 	closedir(dir);
 }
 
+/* Takes the map of ports to send by from its pin, or makes and pins it. libbpf cannot: the kernel
+ * adds a flag to such maps, for which libbpf then takes the pinned one for another. */
+static int open_tx_ports(struct spw_attach *attach, struct report *report)
+{
+	char path[PATH_MAX];
+	int error = 0;
+
+	attach->tx_ports_fd = bpf_obj_get(pin_path(path, attach, "", "tx_ports"));
+	if (attach->tx_ports_fd >= 0)
+		return 0;
+	attach->tx_ports_fd = bpf_map_create(BPF_MAP_TYPE_DEVMAP, "tx_ports", sizeof(uint32_t),
+					     sizeof(uint32_t), SPW_PORTS_MAX, NULL);
+	if (attach->tx_ports_fd < 0)
+		error = attach->tx_ports_fd;
+	else if (bpf_obj_pin(attach->tx_ports_fd, path) != 0)
+		error = -errno;
+	return error ? fail(report, error, "the table of ports to send by cannot be made: %s",
+			    strerror(-error))
+		     : 0;
+}
+
+/* Says under each port id which interface a relay's packets leave by; under all others, none. */
+static int fill_tx_ports(const struct spw_attach *attach, struct report *report)
+{
+	uint32_t ifindex[SPW_PORTS_MAX] = {0};
+	int error = 0;
+
+	for (unsigned int i = 0; i < attach->ports_cnt; i++)
+		ifindex[attach->ports[i].port.port] = if_nametoindex(attach->ports[i].port.ifname);
+	for (uint32_t id = 0; id < SPW_PORTS_MAX && error == 0; id++) {
+		if (ifindex[id])
+			error = bpf_map_update_elem(attach->tx_ports_fd, &id, &ifindex[id],
+						    BPF_ANY);
+		else
+			bpf_map_delete_elem(attach->tx_ports_fd, &id); /* if there is one */
+	}
+	return error ? fail(report, error, "the table of ports to send by cannot be written: %s",
+			    strerror(-error))
+		     : 0;
+}
+
 static int attach_all(struct spw_attach *attach, const int map_fds[SPW_MAP_CNT],
 		      struct report *report)
 {
-	for (unsigned int i = 0; i < attach->ports_cnt; i++) {
+	unsigned int done = 0;
+	int error = open_tx_ports(attach, report);
+
+	for (; done < attach->ports_cnt && error == 0; done += error == 0) {
 		libbpf_complaint[0] = '\0';
-		int error = attach_port(attach, &attach->ports[i], map_fds, report);
-		if (error) {
-			while (i-- > 0)
-				if (attach->ports[i].fresh)
-					unpin(attach, attach->ports[i].port.ifname);
-			return error;
-		}
+		error = attach_port(attach, &attach->ports[done], map_fds, report);
 	}
-	detach_departed(attach);
-	return 0;
+	if (error == 0)
+		error = fill_tx_ports(attach, report);
+	if (error == 0)
+		detach_departed(attach);
+	while (error && done-- > 0)
+		if (attach->ports[done].fresh)
+			unpin(attach, attach->ports[done].port.ifname);
+	return error;
 }
 
 int spw_attach_open(struct spw_attach **out, const char *pin_dir, const int map_fds[SPW_MAP_CNT],
@@ -355,7 +427,7 @@ int spw_attach_open(struct spw_attach **out, const char *pin_dir, const int map_
 	why[0] = '\0';
 	if (!attach)
 		return fail(&report, -ENOMEM, "no memory to attach the classifier");
-	attach->counters_fd = -1;
+	attach->counters_fd = attach->tx_ports_fd = -1;
 	int error = 0;
 	if (ports_cnt == 0 || ports_cnt > SPW_PORTS_MAX)
 		error = fail(&report, -EINVAL, "a node has between 1 and %u ports, not %u",
@@ -413,19 +485,9 @@ void spw_attach_close(struct spw_attach *attach)
 		return;
 	if (attach->counters_fd >= 0)
 		close(attach->counters_fd);
+	if (attach->tx_ports_fd >= 0)
+		close(attach->tx_ports_fd);
 	free(attach);
-}
-
-int spw_attach_detach(struct spw_attach *attach)
-{
-	int first = 0;
-
-	for (unsigned int i = 0; i < attach->ports_cnt; i++) {
-		int error = unpin(attach, attach->ports[i].port.ifname);
-		if (error && first == 0)
-			first = error;
-	}
-	return first;
 }
 
 int spw_attach_counters(const struct spw_attach *attach, uint32_t port,

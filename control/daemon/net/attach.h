@@ -6,7 +6,7 @@
  * is gone. Under <pin_dir>, beside the tables:
  *   link_<ifname>        the attachment
  *   xsks_<ifname>        its map of XSKs, in which the dataplane's sockets stand
- *   classifier_counters, sources, control_total: shared by all interfaces of the node
+ *   classifier_counters, sources, control_total, tx_ports: shared by all interfaces of the node
  * A control that starts again takes all of them up: it replaces the program in one step by one that
  * has the same maps, so that no packet is lost and the dataplane's sockets go on receiving.
  *
@@ -52,12 +52,9 @@ int spw_attach_open(struct spw_attach **out, const char *pin_dir, const int map_
  * no order; how many. Those in other namespaces are left out, as are links that cannot be read. */
 size_t spw_attach_standing(const char *pin_dir, int ifindexes[SPW_PORTS_MAX]);
 
-/* Frees what control holds; the classifier stays attached. NULL is allowed. */
+/* Frees what control holds; the classifier stays attached, until spw_maps_remove removes the pins.
+ * NULL is allowed. */
 void spw_attach_close(struct spw_attach *attach);
-
-/* Takes the classifier off every port at once, and removes the pins of link and XSK map. The
- * struct stays valid for its counters. 0, or the first negative errno, having tried all. */
-int spw_attach_detach(struct spw_attach *attach);
 
 /* spw_attach_counters adds up a port's counters over all CPUs; they count on through a restart of
  * control. out: by enum spw_drop, then enum spw_classifier_counter. 0, -EINVAL or the kernel's. */

@@ -31,10 +31,8 @@ static uint32_t route_leaf(const struct spw_node *node, uint32_t port,
 			   const struct spw_endpoint *address)
 {
 	const struct spw_maps *maps = &node->maps;
-	const struct spw_trie trie = {.nodes = maps->route_nodes,
-				      .leaves = maps->route_leaves,
-				      .nodes_max = maps->meta->route_nodes_max,
-				      .leaves_max = maps->meta->route_leaves_max};
+	const struct spw_trie trie = {.units = maps->route_units,
+				      .units_max = maps->meta->route_units_max};
 	const struct spw_tenant_obj *tenant =
 		spw_tenant_find((struct spw_node *)node, node->interfaces[port].tenant);
 	const uint8_t *addr = address->addr;

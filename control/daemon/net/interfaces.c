@@ -15,6 +15,7 @@
 
 #include "control/daemon/log.h"
 #include "control/daemon/net/net_private.h"
+#include "control/daemon/net/taps.h"
 
 static const struct spw_place nowhere;
 
@@ -253,13 +254,20 @@ int spw_interfaces_find(struct spw_net *net, struct spw_error *error)
 
 	for (uint32_t port = 0; port < node->interfaces_cnt; port++) {
 		struct spw_interface *interface = &node->interfaces[port];
+		if (interface->device[0]) {
+			err = spw_tap_make(&net->netlink, node, interface, error);
+			if (err < 0)
+				return err;
+		}
 		interface->ifindex = (int)if_nametoindex(interface->ifname);
 		if (interface->ifindex == 0)
 			return spw_error_set(error, -ENODEV, nowhere,
 					     "there is no interface \"%s\" in this network "
 					     "namespace; `ip link` lists those that are",
 					     interface->ifname);
-		interface->queues = count_queues(interface->ifname);
+		/* A device has as many as there are workers, where it can. */
+		interface->queues =
+			interface->device[0] ? node->workers : count_queues(interface->ifname);
 	}
 	err = spw_interfaces_read(net);
 	if (err < 0)

@@ -12,6 +12,7 @@
 
 #include "control/daemon/log.h"
 #include "control/daemon/net/net_private.h"
+#include "control/daemon/net/taps.h"
 
 static const struct spw_place nowhere;
 
@@ -187,6 +188,8 @@ void spw_net_destroy(struct spw_node *node)
 	tdestroy(net->addresses, keep);
 	free(net->followed);
 	free(net->sources);
+	for (uint32_t port = 0; port < node->interfaces_cnt; port++)
+		spw_tap_release(&node->interfaces[port]);
 	if (net->readable)
 		event_free(net->readable);
 	if (net->sync_timer)
@@ -203,6 +206,7 @@ void spw_net_port_fill(struct spw_node *node, uint32_t port, struct spw_port_ima
 	const struct spw_port_state *state = &node->net->ports[port];
 
 	memcpy(image->mac, state->mac, sizeof(image->mac));
+	image->mtu_bytes = (uint16_t)(state->mtu_bytes < UINT16_MAX ? state->mtu_bytes : UINT16_MAX);
 	image->addr4_cnt = state->addr4_cnt;
 	image->addr6_cnt = state->addr6_cnt;
 	memcpy(image->addr4_be, state->addr4_be, sizeof(image->addr4_be));

@@ -12,6 +12,8 @@
 
 #include "control/daemon/node.h"
 
+struct spw_relay_end; /* relays/relays.h */
+
 /* Looks the configured interfaces up (ifindex, MTU, queues), fills and publishes their port images
  * with MAC and addresses, and follows changes from then on. Sets node->net. What is missing, is no
  * Ethernet interface or (with new tables) is down is refused with a sentence: -ENODEV, -EINVAL,
@@ -36,6 +38,13 @@ int spw_nexthop_acquire(struct spw_node *node, struct spw_tunnel_obj *tunnel, ui
 			struct spw_error *error);
 void spw_nexthop_release(struct spw_node *node, struct spw_tunnel_obj *tunnel);
 
+/* The same for an endpoint of a relay that is known (for another there is nothing to do); hint as
+ * above, but the record is the caller's to publish. -EINVAL: the kernel says that the address is
+ * the host's own, broadcast or multicast. */
+int spw_nexthop_acquire_end(struct spw_node *node, const struct spw_relay_obj *relay,
+			    struct spw_relay_end *end, uint32_t hint, struct spw_error *error);
+void spw_nexthop_release_end(struct spw_node *node, struct spw_relay_end *end);
+
 struct spw_nexthop {
 	uint32_t neighbor;           /* id in neighbors */
 	uint32_t port;               /* port id */
@@ -48,6 +57,10 @@ struct spw_nexthop {
  * towards tunnel->remote; its port is 0. -ENETUNREACH: no route. */
 int spw_net_source(struct spw_node *node, const struct spw_tunnel_obj *tunnel,
 		   struct spw_endpoint *source);
+
+/* Binds a UDP port of the host, of both families, so that no other program gets it; what comes in
+ * there is dropped. A descriptor of the caller's; -EADDRINUSE: somebody has it. */
+int spw_udp_port_hold(uint16_t port);
 
 /* A worker met a lan destination without a MAC: ask the kernel for it (managed neighbour); the
  * answer becomes a host route through spw_host_route_set. Bounded: at most 1024 hosts per port, 64

@@ -6,7 +6,8 @@
  *   interfaces.c  ports: MAC, MTU, addresses
  *   neighbors.c   followed neighbours: their words in the neighbors table
  *   forget.c      after the node's end: its managed neighbours
- *   nexthop.c     tunnels: the route to their peer
+ *   nexthop.c     tunnels and relays: the route to their peers
+ *   udp_port.c    relays: their ports
  *   hosts.c       lan hosts: their routes
  *   net.c         events and timers, which bring these to the kernel's present state
  */
@@ -54,12 +55,13 @@ struct spw_net {
 	struct spw_followed **followed; /* by neighbor id; neighbors_max of them */
 	void *addresses;                /* tsearch(3) tree of the same, by port and address */
 	struct spw_endpoint *sources;   /* by tunnel id: the kernel's choice, family 0: no route */
-	uint32_t routeless_cnt;         /* tunnels without a route, as last logged */
+	uint32_t routeless_cnt;         /* peers without a route, as last logged */
 
 	/* What the next sync has to do, and how long the last one took. */
 	uint64_t sync_took_ms;
 	bool links_changed, neighbors_lost;
-	/* A tunnel's record could not be published: no neighbor id may be reused until it is. */
+	/* A tunnel's or relay's record could not be published: no neighbor id may be reused until
+	 * it is. */
 	bool publish_again;
 	uint32_t leftover;        /* ids from here on may be a restart's that nothing uses */
 	uint32_t hosts_refused;   /* gleans without room, since the last line about it */
@@ -144,7 +146,7 @@ union spw_neighbor spw_followed_word(const struct spw_net *net,
 
 /* ---- nexthop.c ---- */
 
-/* Asks the kernel for the route of every tunnel, and publishes those that moved. */
+/* Asks the kernel for the route of every tunnel and relay, and publishes those that moved. */
 void spw_nexthops_update(struct spw_net *net);
 
 /* ---- hosts.c ---- */

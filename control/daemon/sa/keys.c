@@ -136,12 +136,13 @@ static int open_key_file(const char *path, const char *tunnel, struct spw_place 
 	int err, fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
 	if (fd < 0 || fstat(fd, &status) < 0) {
-		err = -errno;
+		int problem = errno;
 		if (fd >= 0)
 			close(fd);
-		return spw_error_set(error, err, place,
+		/* ENOENT is what an unknown name gives. */
+		return spw_error_set(error, problem == ENOENT ? -ENOKEY : -problem, place,
 				     "tunnel \"%s\": cannot read the key file %s: %s", tunnel, path,
-				     strerror(-err));
+				     strerror(problem));
 	}
 	if (!S_ISREG(status.st_mode)) {
 		err = spw_error_set(error, -EINVAL, place,

@@ -296,6 +296,7 @@ json_t *spw_link_describe(struct spw_node *node)
 		return out;
 	json_object_set_new(out, "pid", json_integer(link->pid));
 	json_object_set_new(out, "aead", json_string(link->aead));
+	json_object_set_new(out, "aead_why", json_string(link->aead_why));
 	workers = json_array();
 	for (uint32_t i = 0; i < node->workers; i++)
 		json_array_append_new(workers, json_pack("{s:i}", "cpu", link->cpus[i]));

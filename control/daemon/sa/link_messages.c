@@ -159,9 +159,11 @@ static int send_setup(struct spw_link *link)
 	struct cmsghdr *header = CMSG_FIRSTHDR(&msg);
 
 	memcpy(setup.node, node->name, sizeof(setup.node) - 1);
+	memcpy(setup.aead, node->aead, sizeof(setup.aead));
 	for (uint32_t i = 0; i < node->interfaces_cnt; i++) {
 		const struct spw_interface *interface = &node->interfaces[i];
 		memcpy(setup.ports[i].ifname, interface->ifname, sizeof(setup.ports[i].ifname));
+		memcpy(setup.ports[i].device, interface->device, sizeof(setup.ports[i].device));
 		setup.ports[i].port = i;
 		setup.ports[i].queues = interface->queues;
 		setup.ports[i].mtu_bytes = interface->mtu_bytes;
@@ -191,6 +193,16 @@ static void hear_hello(struct spw_link *link, const struct spw_msg_hello *hello)
 	}
 }
 
+/* What the dataplane says goes to people's terminals. */
+static void copy_printable(char *out, const char *in, size_t bytes)
+{
+	memcpy(out, in, bytes);
+	out[bytes - 1] = '\0';
+	for (char *c = out; *c; c++)
+		if (!isprint((unsigned char)*c))
+			*c = '?';
+}
+
 static void hear_ready(struct spw_link *link, const struct spw_msg_ready *ready)
 {
 	if (link->state != SPW_LINK_GREETED || ready->instance != link->instance ||
@@ -199,14 +211,12 @@ static void hear_ready(struct spw_link *link, const struct spw_msg_ready *ready)
 		return;
 	}
 	memcpy(link->cpus, ready->cpus, sizeof(link->cpus));
-	for (size_t i = 0; i < sizeof(link->aead) - 1; i++)
-		link->aead[i] = isalnum((unsigned char)ready->aead[i]) || ready->aead[i] == '-'
-					? ready->aead[i]
-					: '\0';
+	copy_printable(link->aead, ready->aead, sizeof(link->aead));
+	copy_printable(link->aead_why, ready->aead_why, sizeof(link->aead_why));
 	evtimer_del(link->timer);
 	link->state = SPW_LINK_READY;
-	spw_log("info", "link", "dataplane %d is ready: %u worker%s, %s", link->pid, ready->workers,
-		ready->workers == 1 ? "" : "s", link->aead);
+	spw_log("info", "link", "dataplane %d is ready: %u worker%s, AEAD %s (%s)", link->pid,
+		ready->workers, ready->workers == 1 ? "" : "s", link->aead, link->aead_why);
 	link->ops->ready(link->arg);
 }
 
@@ -214,11 +224,7 @@ static void hear_failed(struct spw_link *link, const struct spw_msg_failed *fail
 {
 	char text[sizeof(failed->text)];
 
-	memcpy(text, failed->text, sizeof(text));
-	text[sizeof(text) - 1] = '\0';
-	for (char *c = text; *c; c++)
-		if (!isprint((unsigned char)*c))
-			*c = '?';
+	copy_printable(text, failed->text, sizeof(text));
 	spw_log("error", "link", "dataplane %d cannot start: %s", link->pid, text);
 	spw_link_drop(link);
 }

@@ -40,7 +40,7 @@ struct spw_link {
 	int pidfd;
 	struct event *ended;
 	uint64_t instance; /* from its HELLO */
-	char aead[16];
+	char aead[16], aead_why[160]; /* as in its READY */
 	int32_t cpus[SPW_WORKERS_MAX];
 
 	/* Requests, in order: waiting to be sent, then flying until their ACK. */

@@ -44,7 +44,7 @@ int spw_sas_first_use(struct spw_node *node, struct spw_tunnel_obj *tunnel,
  * "out": [...], "local_epoch", "peer_epoch", "reserve" ...}; never a key. */
 json_t *spw_sas_describe(struct spw_node *node, const struct spw_tunnel_obj *tunnel);
 
-/* {"connected": bool, "pid", "workers": [{"cpu"}], "aead"} of the dataplane. */
+/* {"connected": bool, "pid", "workers": [{"cpu"}], "aead", "aead_why"} of the dataplane. */
 json_t *spw_link_describe(struct spw_node *node);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONG_LIST SPW_BLOCK_UNITS_MAX
+#define LONG_LIST SPW_BLOCK_LISTS
 
 static bool is_free(const struct spw_blocks *blocks, uint32_t unit)
 {
@@ -25,7 +25,7 @@ static void set_free(struct spw_blocks *blocks, uint32_t first, uint32_t units, 
 
 static uint32_t list_of(uint32_t units)
 {
-	return units > SPW_BLOCK_UNITS_MAX ? LONG_LIST : units - 1;
+	return units > SPW_BLOCK_LISTS ? LONG_LIST : units - 1;
 }
 
 static void run_link(struct spw_blocks *blocks, uint32_t first, uint32_t units)
@@ -112,9 +112,11 @@ void spw_blocks_marked(struct spw_blocks *blocks)
 uint32_t spw_blocks_alloc(struct spw_blocks *blocks, uint32_t units)
 {
 	/* The shortest run that is long enough, so that long ones stay whole. */
-	uint64_t fitting = blocks->lists >> (units - 1) << (units - 1);
+	uint64_t fitting = units <= LONG_LIST ? blocks->lists >> (units - 1) << (units - 1) : 0;
 	uint32_t first = blocks->list[fitting ? (uint32_t)__builtin_ctzll(fitting) : LONG_LIST];
 
+	while (first && blocks->run[first] < units)
+		first = blocks->next[first];
 	if (first == 0)
 		return 0;
 	uint32_t rest = blocks->run[first] - units;

@@ -35,13 +35,15 @@ static const struct map_spec specs[SPW_MAP_CNT] = {
 				  sizeof(struct spw_tunnel_root)},
 	[SPW_MAP_TUNNELS] = {"tunnels", "spw_tunnels", sizeof(struct spw_tunnel)},
 	[SPW_MAP_SPIS] = {"spis", "spw_spis", sizeof(struct spw_spi)},
-	[SPW_MAP_ROUTE_NODES] = {"route_nodes", "spw_route_nodes", sizeof(struct spw_trie_node)},
-	[SPW_MAP_ROUTE_LEAVES] = {"route_leaves", "spw_route_leave",
-				  sizeof(struct spw_trie_leaves)},
+	[SPW_MAP_ROUTE_UNITS] = {"route_units", "spw_route_units", sizeof(struct spw_trie_unit)},
 	[SPW_MAP_RATES] = {"rates", "spw_rates", sizeof(struct spw_rate)},
 	[SPW_MAP_NEIGHBORS] = {"neighbors", "spw_neighbors", sizeof(union spw_neighbor)},
 	[SPW_MAP_WORKERS] = {"workers", "spw_workers", sizeof(struct spw_worker_row)},
 	[SPW_MAP_COUNTERS] = {"counters", "spw_counters", sizeof(struct spw_tunnel_counters)},
+	[SPW_MAP_RELAY_PORTS] = {"relay_ports", "spw_relay_ports", sizeof(struct spw_relay_root)},
+	[SPW_MAP_RELAYS] = {"relays", "spw_relays", sizeof(struct spw_relay)},
+	[SPW_MAP_RELAY_STATES] = {"relay_states", "spw_relay_state",
+				  sizeof(struct spw_relay_state)},
 };
 
 /* ---- sizes -------------------------------------------------------------------------------- */
@@ -86,8 +88,7 @@ static struct spw_meta meta_for(const struct spw_limits *limits)
 		.tunnel_slots_max = limits->tunnels + limits->tunnels / 4 + 64,
 		.tenants_max = limits->tenants + 1,
 		.sas_max = limits->tunnels * limits->workers * CHILDREN_PER_SA + 1,
-		.route_nodes_max = SPW_ROUTE_NODES_MAX(limits->routes),
-		.route_leaves_max = SPW_ROUTE_LEAVES_MAX(limits->routes),
+		.route_units_max = SPW_ROUTE_UNITS_MAX(limits->routes),
 		.neighbors_max = SPW_NEIGHBORS_MAX,
 	};
 }
@@ -107,10 +108,8 @@ static uint32_t entries_for(const struct spw_meta *meta, int id)
 		return meta->tunnel_slots_max;
 	case SPW_MAP_SPIS:
 		return meta->sas_max;
-	case SPW_MAP_ROUTE_NODES:
-		return meta->route_nodes_max;
-	case SPW_MAP_ROUTE_LEAVES:
-		return meta->route_leaves_max / 2;
+	case SPW_MAP_ROUTE_UNITS:
+		return meta->route_units_max;
 	case SPW_MAP_RATES:
 		return meta->tunnels_max + meta->tenants_max;
 	case SPW_MAP_NEIGHBORS:
@@ -119,6 +118,12 @@ static uint32_t entries_for(const struct spw_meta *meta, int id)
 		return SPW_WORKERS_MAX;
 	case SPW_MAP_COUNTERS:
 		return SPW_WORKERS_MAX * meta->tunnels_max;
+	case SPW_MAP_RELAY_PORTS:
+		return 65536;
+	case SPW_MAP_RELAYS:
+		return SPW_RELAY_SLOTS_MAX;
+	case SPW_MAP_RELAY_STATES:
+		return SPW_RELAYS_MAX;
 	case SPW_MAP_CNT:
 		break;
 	}
@@ -270,10 +275,10 @@ static int meta_check(const struct spw_meta *found, const struct spw_meta *meta,
 		{"layout version", found->layout_version, meta->layout_version},
 		{"tunnels", found->tunnels_max - 1, meta->tunnels_max - 1},
 		{"tenants", found->tenants_max - 1, meta->tenants_max - 1},
-		{"route nodes (8 x routes + 65536)", found->route_nodes_max, meta->route_nodes_max},
+		{"route units (11/32 x routes + 32768)", found->route_units_max,
+		 meta->route_units_max},
 		{"SAs (4 x tunnels x workers)", found->sas_max - 1, meta->sas_max - 1},
 		{"tunnel slots", found->tunnel_slots_max, meta->tunnel_slots_max},
-		{"route leaves", found->route_leaves_max, meta->route_leaves_max},
 		{"neighbors", found->neighbors_max, meta->neighbors_max},
 	};
 	for (size_t i = 0; i < sizeof(checks) / sizeof(*checks); i++) {

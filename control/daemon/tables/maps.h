@@ -19,14 +19,8 @@
 
 #define SPW_NEIGHBORS_MAX 4096u /* ids, of which 0 is never used */
 
-/* Entries of the pools that all tries share. Measured, nodes per prefix for 100,000 of them in one
- * trie: IPv4 /24 at random 1.5, /32 at random 2.5, lengths as in the Internet's table 1.3; IPv6 /48
- * in 5,000 /32s 2.3, /64 in 2,000 /48s 2.4, /48 at random 5.0, hosts in 1,000 /64s 9.6, /128 wholly
- * at random 18.5; always one leaf. So 8 nodes (192 bytes) hold what people route, with room for the
- * copies of a transaction that touches all of it; the fixed part is for small limits and for
- * the copies of many small transactions that wait for their grace period. */
-#define SPW_ROUTE_NODES_MAX(routes) (8u * (routes) + 65536u)
-#define SPW_ROUTE_LEAVES_MAX(routes) (2u * (routes) + 65536u)
+/* Units (64 bytes) of the pool that all tries share. */
+#define SPW_ROUTE_UNITS_MAX(routes) ((routes)*11u / 32u + 32768u)
 
 /* What the tables must hold. The tables are made for these numbers once; others need new tables. */
 struct spw_limits {
@@ -47,12 +41,14 @@ struct spw_maps {
 	struct spw_tunnel_root *tunnel_roots;
 	struct spw_tunnel *tunnels;
 	struct spw_spi *spis;
-	struct spw_trie_node *route_nodes;
-	struct spw_trie_leaves *route_leaves;
+	struct spw_trie_unit *route_units;
 	struct spw_rate *rates;
 	union spw_neighbor *neighbors;
 	struct spw_worker_row *workers;
 	struct spw_tunnel_counters *counters;
+	struct spw_relay_root *relay_ports;
+	struct spw_relay *relays;
+	struct spw_relay_state *relay_states;
 
 	/* Of maps.c alone. */
 	void *view[SPW_MAP_CNT];

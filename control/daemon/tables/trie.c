@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A change has three parts: walk to the prefix, plan (allocate every block that the change needs,
- * which alone may fail) and apply. A block is copied once per transaction; after that it was born
- * in it and is written in place, unless its size changes. Blocks born in the transaction hang on
- * born blocks only, so that everything that a published root reaches stays as it is.
+ * trie.c - see trie.h: changes.
+ *
+ * A change walks to where its prefix stands and replaces the block there by a new one, then the
+ * block above that names it, and so on; until it meets one that it may write: a block that this
+ * transaction made, or a direct table. What is made and given up on the way takes effect when all
+ * of it has succeeded (trie_change_end), and nothing above a block that was written can fail.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,554 +13,370 @@
 
 #include "control/daemon/tables/trie_pool.h"
 
-/* Kept back from inserts, so that a removal, which copies its path too, works in a full pool: one
- * path of full blocks, in small pools a sixteenth. */
-#define KEEP_NODES (SPW_TRIE_LEVELS6 * SPW_BLOCK_UNITS_MAX)
-#define KEEP_LEAVES (2 * SPW_BLOCK_UNITS_MAX)
-
-/* The most blocks that one change makes or gives up, of one kind. */
-#define CHANGE_BLOCKS_MAX (SPW_TRIE_LEVELS6 + 1)
-
-struct block {
-	uint32_t first, units;
-};
-
-struct block_list {
-	struct block *at;
-	uint32_t cnt, room;
-};
-
-struct spw_trie_txn {
-	struct spw_trie_pool *pool;
-	struct spw_grace *grace;            /* sealed when set: a place in its limbo is taken */
-	struct spw_trie_txn *next;          /* retired: the next one in the limbo */
-	struct block_list born[TRIE_KINDS]; /* made by this transaction */
-	struct block_list old[TRIE_KINDS];  /* published blocks that it gave up */
-};
-
-/* A change under way. Levels run from the root, 0. */
-struct change {
-	struct spw_trie_txn *txn;
-	struct trie_spot spot;
-	int last;                             /* deepest level there is on the way, -1: none */
-	uint32_t index[SPW_TRIE_LEVELS6];     /* node on the way, per level */
-	struct block fresh[SPW_TRIE_LEVELS6]; /* new block of a level; first 0: it stays */
-	struct block leaves;                  /* new leaf block; first 0: it stays */
-	bool may_keep;                        /* may use what is kept back */
-};
-
-/* ---- blocks ------------------------------------------------------------------------------- */
-
-static int list_room(struct block_list *list, uint32_t more)
+static struct trie_at here(const struct trie_change *change, uint32_t pos)
 {
-	if (list->room - list->cnt >= more)
-		return 0;
-	uint32_t room = list->room * 2 > list->cnt + more ? list->room * 2 : list->cnt + more + 64;
-	struct block *at = realloc(list->at, room * sizeof(*at));
-	if (!at)
-		return -ENOMEM;
-	list->at = at;
-	list->room = room;
+	return (struct trie_at){trie_mask(change->entry.key, pos), pos};
+}
+
+/* ---- other shapes ------------------------------------------------------------------------- */
+
+/* The entry's place among the others, in order. */
+static int entries_insert(struct trie_entries *entries, const struct trie_entry *entry)
+{
+	int error = trie_entries_add(entries, *entry);
+	uint32_t i = entries->cnt - 1;
+
+	if (error)
+		return error;
+	for (; i > 0; i--) {
+		int order = trie_key_order(entry->key, entries->at[i - 1].key);
+		if (order > 0 || (order == 0 && entry->bits > entries->at[i - 1].bits))
+			break;
+		entries->at[i] = entries->at[i - 1];
+	}
+	entries->at[i] = *entry;
 	return 0;
 }
 
-/* Makes sure that `blocks` blocks of each kind can be noted in every list. */
-static int txn_room(struct spw_trie_txn *txn, uint32_t blocks)
+static void entries_remove(struct trie_entries *entries, const struct trie_entry *entry)
 {
-	for (int kind = 0; kind < TRIE_KINDS; kind++)
-		if (list_room(&txn->born[kind], blocks) || list_room(&txn->old[kind], blocks))
-			return -ENOMEM;
-	return 0;
+	uint32_t i = 0;
+
+	while (entries->at[i].bits != entry->bits ||
+	       trie_key_order(entries->at[i].key, entry->key) != 0)
+		i++;
+	entries->cnt--;
+	memmove(&entries->at[i], &entries->at[i + 1], (entries->cnt - i) * sizeof(*entries->at));
 }
 
-/* Zeroed, so that a reader that held on to a block for too long would find nothing there. */
-static void block_free(struct spw_trie_pool *pool, int kind, struct block block)
+/* Builds the block and all below anew, with the change's entry in it or without it. When that fails
+ * what it made is taken back, and another way may be tried. */
+static int rebuild(struct trie_change *change, uint32_t ref, uint32_t pos, bool top, uint32_t *out)
 {
-	if (kind == TRIE_NODES)
-		memset(&pool->nodes[block.first], 0, block.units * sizeof(*pool->nodes));
-	else
-		for (uint32_t i = 0; i < block.units; i++)
-			*trie_leaf(pool, block.first + i) = 0;
-	spw_blocks_free(&pool->blocks[kind], block.first, block.units);
+	uint32_t fresh = change->pool->fresh.cnt, gone = change->pool->gone.cnt;
+	struct trie_entries entries = {0};
+	int error = trie_collect(change->pool, ref, here(change, pos), change->family, &entries);
+
+	if (error == 0 && change->adds)
+		error = entries_insert(&entries, &change->entry);
+	else if (error == 0)
+		entries_remove(&entries, &change->entry);
+	if (error == 0)
+		error = trie_build(change, entries.at, entries.cnt, pos, top, out);
+	if (error == 0)
+		error = trie_all_gone(change, ref);
+	if (error)
+		trie_change_back(change, fresh, gone);
+	free(entries.at);
+	return error;
 }
 
-static void block_born(struct spw_trie_txn *txn, int kind, struct block block)
-{
-	struct block_list *list = &txn->born[kind];
+/* ---- insert ------------------------------------------------------------------------------- */
 
-	list->at[list->cnt++] = block;
-	txn->pool->born[kind][block.first] = list->cnt;
+static int insert_at(struct trie_change *change, uint32_t ref, uint32_t pos, bool top,
+		     uint32_t *out);
+
+static struct trie_entry *list_find(struct trie_list *list, const struct trie_entry *entry)
+{
+	for (uint32_t i = 0; i < list->cnt; i++)
+		if (list->at[i].bits == entry->bits &&
+		    trie_key_order(list->at[i].key, entry->key) == 0)
+			return &list->at[i];
+	return NULL;
 }
 
-static void block_unborn(struct spw_trie_txn *txn, int kind, uint32_t first)
+static int insert_list(struct trie_change *change, uint32_t ref, uint32_t pos, bool top,
+		       uint32_t *out)
 {
-	struct block_list *list = &txn->born[kind];
-	uint32_t *born = txn->pool->born[kind];
+	struct trie_list list;
 
-	struct block moved = list->at[--list->cnt];
-	list->at[born[first] - 1] = moved;
-	born[moved.first] = born[first];
-	born[first] = 0;
-}
-
-/* The change uses the block no more: free at once if nobody else knows it, after grace if not. */
-static void block_drop(struct spw_trie_txn *txn, int kind, struct block block)
-{
-	struct block_list *old = &txn->old[kind];
-
-	if (txn->pool->born[kind][block.first]) {
-		block_unborn(txn, kind, block.first);
-		block_free(txn->pool, kind, block);
+	trie_list_read(change->pool, ref, change->family, &list);
+	struct trie_entry *found = list_find(&list, &change->entry);
+	if (list.guarded && trie_inside(&change->entry, list.guard.key, list.guard.bits)) {
+		uint32_t below = list.guard.leaf;
+		int error = insert_at(change, below, list.guard.bits, top, &list.guard.leaf);
+		if (error || list.guard.leaf == below) {
+			*out = ref;
+			return error;
+		}
+	} else if (found) {
+		found->leaf = change->entry.leaf;
+	} else if (list.cnt + list.guarded < trie_list_max(change->family)) {
+		trie_list_add(&list, &change->entry);
 	} else {
-		old->at[old->cnt++] = block;
+		return rebuild(change, ref, pos, top, out);
 	}
+	return trie_list_write(change, ref, &list, out);
 }
 
-static void txn_free(struct spw_trie_txn *txn)
+static int insert_node(struct trie_change *change, uint32_t ref, uint32_t pos, bool top,
+		       uint32_t *out)
 {
-	for (int kind = 0; kind < TRIE_KINDS; kind++) {
-		free(txn->born[kind].at);
-		free(txn->old[kind].at);
+	struct spw_trie_pool *pool = change->pool;
+	struct trie_spot spot = trie_spot_of(&change->entry, pos, change->family);
+	uint32_t child = trie_node_get(pool, ref, spot), value = change->entry.leaf;
+	struct trie_node node;
+
+	if (top && change->adds) {
+		uint32_t cnt = trie_count(pool, ref, change->family, TRIE_DIRECT_CNT_MIN) + 1;
+		if (trie_direct_bits(cnt, pos, change->family) &&
+		    rebuild(change, ref, pos, top, out) == 0)
+			return 0;
 	}
-	free(txn);
-}
-
-/* ---- the pool ----------------------------------------------------------------------------- */
-
-struct spw_trie_pool *spw_trie_pool_create(struct spw_trie_node *nodes, uint32_t nodes_max,
-					   struct spw_trie_leaves *leaves, uint32_t leaves_max)
-{
-	const uint32_t max[TRIE_KINDS] = {nodes_max, leaves_max};
-	struct spw_trie_pool *pool = calloc(1, sizeof(*pool));
-
-	if (!pool)
-		return NULL;
-	pool->nodes = nodes;
-	pool->leaves = leaves;
-	pool->retired_end = &pool->retired_first;
-	for (int kind = 0; kind < TRIE_KINDS; kind++) {
-		pool->born[kind] = calloc(max[kind], sizeof(*pool->born[kind]));
-		if (!pool->born[kind] || spw_blocks_open(&pool->blocks[kind], max[kind]) != 0) {
-			spw_trie_pool_destroy(pool);
-			return NULL;
+	if (spot.map == TRIE_CHILDREN) {
+		int error = insert_at(change, child, pos + SPW_TRIE_NODE_BITS, false, &value);
+		if (error || value == child) {
+			*out = ref;
+			return error;
 		}
 	}
-	return pool;
+	trie_node_read(pool, ref, &node);
+	trie_node_set(&node, spot, value);
+	return trie_node_write(change, ref, &node, out);
 }
 
-void spw_trie_pool_destroy(struct spw_trie_pool *pool)
+static int insert_direct(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
 {
-	if (!pool)
-		return;
-	for (struct spw_trie_txn *txn = pool->retired_first, *next; txn; txn = next) {
-		next = txn->next;
-		txn_free(txn);
+	struct spw_trie_pool *pool = change->pool;
+	uint32_t bits = SPW_TRIE_SHAPE(ref), next;
+	uint32_t cnt = trie_direct_cnt(pool, ref);
+
+	/* Too small by now: if there is no room for a larger one, this one does. */
+	if (change->adds && trie_direct_bits(cnt + 1, pos, change->family) > bits &&
+	    rebuild(change, ref, pos, true, out) == 0)
+		return 0;
+	*out = ref;
+	int error = trie_direct_ready(change, ref, here(change, pos));
+	if (error)
+		return error;
+	if (change->entry.bits <= pos + bits) {
+		error = insert_at(change, trie_direct_own(pool, ref), 0, false, &next);
+		if (error == 0)
+			trie_direct_set_own(change, ref, here(change, pos), next, change->adds);
+		return error;
 	}
-	for (int kind = 0; kind < TRIE_KINDS; kind++) {
-		spw_blocks_close(&pool->blocks[kind]);
-		free(pool->born[kind]);
+	uint32_t slot = trie_direct_slot(&change->entry, ref, pos, change->family);
+	error = insert_at(change, trie_direct_next(pool, ref, slot), pos + bits, false, &next);
+	if (error == 0)
+		trie_direct_set_next(change, ref, slot, next, change->adds);
+	return error;
+}
+
+/* Puts the entry into the trie below `ref` (0: none), which stands behind `pos` bits; *out is what
+ * the block above is to name, ref itself where that does not change. top: direct tables may stand
+ * here. */
+static int insert_at(struct trie_change *change, uint32_t ref, uint32_t pos, bool top,
+		     uint32_t *out)
+{
+	if (ref == 0)
+		return trie_build(change, &change->entry, 1, pos, top, out);
+	if (trie_is_list(ref))
+		return insert_list(change, ref, pos, top, out);
+	if (trie_is_direct(ref))
+		return insert_direct(change, ref, pos, out);
+	if (change->entry.bits > pos)
+		return insert_node(change, ref, pos, top, out);
+	/* A prefix of no bits: a guard in front of the node holds it. */
+	struct trie_list list = {
+		.cnt = 1, .at = {change->entry}, .guarded = true, .guard = {.leaf = ref}};
+	return trie_list_write(change, 0, &list, out);
+}
+
+/* ---- remove ------------------------------------------------------------------------------- */
+
+static int remove_at(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out);
+
+/* A guard whose trie became short takes its prefixes in. */
+static int take_in(struct trie_change *change, struct trie_list *list)
+{
+	struct trie_list below;
+	uint32_t ref = list->guard.leaf;
+
+	if (!list->guarded || (ref && SPW_TRIE_SHAPE(ref) - SPW_TRIE_LIST > 3))
+		return 0;
+	if (ref == 0) {
+		list->guarded = false;
+		return 0;
 	}
-	free(pool);
+	trie_list_read(change->pool, ref, change->family, &below);
+	if (list->cnt + below.cnt > trie_list_max(change->family) / 2)
+		return 0;
+	for (uint32_t i = 0; i < below.cnt; i++)
+		trie_list_add(list, &below.at[i]);
+	list->guarded = false;
+	return trie_block_gone(change, ref);
 }
 
-/* ---- walk and plan ------------------------------------------------------------------------ */
-
-static struct spw_trie_node *node_at(const struct change *change, uint32_t level)
+static int remove_list(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
 {
-	return &change->txn->pool->nodes[change->index[level]];
+	struct trie_list list;
+	int error = 0;
+
+	trie_list_read(change->pool, ref, change->family, &list);
+	if (list.guarded && trie_inside(&change->entry, list.guard.key, list.guard.bits)) {
+		uint32_t below = list.guard.leaf;
+		error = remove_at(change, below, list.guard.bits, &list.guard.leaf);
+		if (error || list.guard.leaf == below) {
+			*out = ref;
+			return error;
+		}
+	} else {
+		struct trie_entry *found = list_find(&list, &change->entry);
+		list.cnt--;
+		memmove(found, found + 1, (size_t)(&list.at[list.cnt] - found) * sizeof(*found));
+	}
+	error = take_in(change, &list);
+	if (error)
+		return error;
+	/* Nothing left, or nothing but a guard that guards against nothing. */
+	if (list.cnt == 0 && (!list.guarded || list.guard.bits == pos)) {
+		*out = list.guarded ? list.guard.leaf : 0;
+		return trie_block_gone(change, ref);
+	}
+	return trie_list_write(change, ref, &list, out);
 }
 
-/* The block in which the node on the way at `level` lies. */
-static struct block block_at(const struct change *change, uint32_t level)
+/* Few prefixes become a list again, at half of what made them a node. */
+static int node_to_list(struct trie_change *change, uint32_t ref, const struct trie_node *node,
+			uint32_t pos, uint32_t *out)
 {
-	if (level == 0)
-		return (struct block){change->index[0], 1};
-	const struct spw_trie_node *parent = node_at(change, level - 1);
-	return (struct block){parent->child_base, trie_bits(parent->children)};
+	uint32_t children = spw_trie_ones(node->map[TRIE_CHILDREN]);
+	struct trie_entries entries = {0};
+	int error =
+		trie_collect_node(change->pool, node, here(change, pos), change->family, &entries);
+
+	for (uint32_t i = 0; i < children && error == 0; i++)
+		error = trie_all_gone(change, node->value[i]);
+	if (error == 0)
+		error = trie_block_gone(change, ref);
+	if (error == 0)
+		error = trie_build(change, entries.at, entries.cnt, pos, false, out);
+	free(entries.at);
+	return error;
 }
 
-static uint64_t child_bit(const struct change *change, uint32_t level)
+static int remove_node(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
 {
-	return 1ull << spw_trie_chunk(change->spot.key, level);
+	struct spw_trie_pool *pool = change->pool;
+	struct trie_spot spot = trie_spot_of(&change->entry, pos, change->family);
+	uint32_t value = 0, few = trie_list_max(change->family) / 2;
+	struct trie_node node;
+
+	if (spot.map == TRIE_CHILDREN) {
+		uint32_t child = trie_node_get(pool, ref, spot);
+		int error = remove_at(change, child, pos + SPW_TRIE_NODE_BITS, &value);
+		if (error || value == child) {
+			*out = ref;
+			return error;
+		}
+	}
+	trie_node_read(pool, ref, &node);
+	trie_node_set(&node, spot, value);
+	uint32_t children = spw_trie_ones(node.map[TRIE_CHILDREN]);
+	uint32_t cnt = trie_values(node.map) - children;
+	for (uint32_t i = 0; i < children && cnt <= few; i++)
+		cnt += trie_count(pool, node.value[i], change->family, few - cnt);
+	return cnt <= few ? node_to_list(change, ref, &node, pos, out)
+			  : trie_node_write(change, ref, &node, out);
 }
 
-static int change_begin(struct change *change, struct spw_trie_txn *txn, uint32_t root,
+static int remove_direct(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
+{
+	struct spw_trie_pool *pool = change->pool;
+	uint32_t bits = SPW_TRIE_SHAPE(ref), next;
+	uint32_t cnt = trie_direct_cnt(pool, ref) - 1;
+
+	/* Too large: at a quarter of what made it so large; the last prefix takes it away. */
+	if (cnt < TRIE_DIRECT_CNT_MIN / 4 ||
+	    trie_direct_bits(cnt > UINT32_MAX / 4 ? cnt : 4 * cnt, pos, change->family) < bits) {
+		int error = rebuild(change, ref, pos, true, out);
+		if (error == 0 || cnt == 0)
+			return error;
+	}
+	*out = ref;
+	int error = trie_direct_ready(change, ref, here(change, pos));
+	if (error)
+		return error;
+	if (change->entry.bits <= pos + bits) {
+		error = remove_at(change, trie_direct_own(pool, ref), 0, &next);
+		if (error == 0)
+			trie_direct_set_own(change, ref, here(change, pos), next, -1);
+		return error;
+	}
+	uint32_t slot = trie_direct_slot(&change->entry, ref, pos, change->family);
+	error = remove_at(change, trie_direct_next(pool, ref, slot), pos + bits, &next);
+	if (error == 0)
+		trie_direct_set_next(change, ref, slot, next, -1);
+	return error;
+}
+
+/* Takes the entry, which is there, out of the trie below `ref`; *out as insert_at has it. */
+static int remove_at(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
+{
+	if (trie_is_list(ref))
+		return remove_list(change, ref, pos, out);
+	return trie_is_direct(ref) ? remove_direct(change, ref, pos, out)
+				   : remove_node(change, ref, pos, out);
+}
+
+/* ---- the calls ---------------------------------------------------------------------------- */
+
+static int change_begin(struct trie_change *change, struct spw_trie_txn *txn,
 			const struct spw_prefix *prefix)
 {
 	memset(change, 0, sizeof(*change));
 	change->txn = txn;
-	change->last = -1;
-	if (txn->grace || !spw_trie_spot(prefix, &change->spot))
-		return -EINVAL;
-	for (uint32_t level = 0; root; level++) {
-		change->index[level] = root;
-		change->last = (int)level;
-		const struct spw_trie_node *node = node_at(change, level);
-		uint64_t bit = child_bit(change, level);
-		if (level == change->spot.level || !(node->children & bit))
-			break;
-		root = node->child_base + trie_rank(node->children, bit);
-	}
-	return txn_room(txn, CHANGE_BLOCKS_MAX);
-}
-
-/* The node of the prefix, NULL where the way ends before it. */
-static struct spw_trie_node *node_of_prefix(const struct change *change)
-{
-	bool there = change->last == (int)change->spot.level;
-	return there ? node_at(change, change->spot.level) : NULL;
-}
-
-static bool plan_block(const struct change *change, int kind, struct block *out, uint32_t units)
-{
-	struct spw_blocks *blocks = &change->txn->pool->blocks[kind];
-	uint32_t keep = kind == TRIE_NODES ? KEEP_NODES : KEEP_LEAVES;
-
-	if (keep > blocks->max / 16)
-		keep = blocks->max / 16;
-	if (!change->may_keep && blocks->free < units + keep)
-		return false;
-	out->first = spw_blocks_alloc(blocks, units);
-	out->units = units;
-	return out->first != 0;
-}
-
-/* Copies of the published blocks on the way, from the root down to `level`. */
-static bool plan_copies(struct change *change, int level)
-{
-	for (int i = 0; i <= level; i++) {
-		struct block block = block_at(change, (uint32_t)i);
-		if (change->txn->pool->born[TRIE_NODES][block.first])
-			continue;
-		if (!plan_block(change, TRIE_NODES, &change->fresh[i], block.units))
-			return false;
-	}
-	return true;
-}
-
-static int plan_fail(struct change *change)
-{
-	struct spw_blocks *blocks = change->txn->pool->blocks;
-
-	for (uint32_t i = 0; i < SPW_TRIE_LEVELS6; i++)
-		if (change->fresh[i].first)
-			spw_blocks_free(&blocks[TRIE_NODES], change->fresh[i].first,
-					change->fresh[i].units);
-	if (change->leaves.first)
-		spw_blocks_free(&blocks[TRIE_LEAVES], change->leaves.first, change->leaves.units);
-	return -ENOSPC;
-}
-
-/* ---- apply -------------------------------------------------------------------------------- */
-
-/* Hangs a level's block where it is looked for: on the node above, or on the root. */
-static void hang(struct change *change, uint32_t level, uint32_t first, uint32_t *root)
-{
-	if (level == 0)
-		*root = first;
-	else
-		node_at(change, level - 1)->child_base = first;
-}
-
-static void apply_copies(struct change *change, int level, uint32_t *root)
-{
-	struct spw_trie_pool *pool = change->txn->pool;
-
-	for (uint32_t i = 0; (int)i <= level; i++) {
-		struct block fresh = change->fresh[i];
-		if (fresh.first == 0)
-			continue;
-		struct block before = block_at(change, i);
-		memcpy(&pool->nodes[fresh.first], &pool->nodes[before.first],
-		       fresh.units * sizeof(*pool->nodes));
-		change->index[i] = fresh.first + (change->index[i] - before.first);
-		hang(change, i, fresh.first, root);
-		block_born(change->txn, TRIE_NODES, fresh);
-		block_drop(change->txn, TRIE_NODES, before);
-	}
-}
-
-/* Makes the nodes that the way to the prefix lacks: one more child for the last node there is, and
- * a chain of single nodes below it. */
-static void apply_chain(struct change *change, uint32_t *root)
-{
-	struct spw_trie_pool *pool = change->txn->pool;
-
-	for (uint32_t i = (uint32_t)(change->last + 1); i <= change->spot.level; i++) {
-		struct block fresh = change->fresh[i];
-		struct spw_trie_node *nodes = &pool->nodes[fresh.first];
-		uint32_t rank = 0;
-		if (i > 0) {
-			struct spw_trie_node *parent = node_at(change, i - 1);
-			uint64_t bit = child_bit(change, i - 1);
-			struct block before = block_at(change, i);
-			rank = trie_rank(parent->children, bit);
-			memcpy(nodes, &pool->nodes[before.first], rank * sizeof(*nodes));
-			memcpy(nodes + rank + 1, &pool->nodes[before.first] + rank,
-			       (before.units - rank) * sizeof(*nodes));
-			parent->children |= bit;
-			if (before.units)
-				block_drop(change->txn, TRIE_NODES, before);
-		}
-		memset(&nodes[rank], 0, sizeof(*nodes));
-		change->index[i] = fresh.first + rank;
-		hang(change, i, fresh.first, root);
-		block_born(change->txn, TRIE_NODES, fresh);
-	}
-}
-
-/* Moves the node's leaves to the planned block; `grow` opens a gap at the prefix's place, `shrink`
- * leaves its leaf out. */
-static void apply_leaves(struct change *change, struct spw_trie_node *node, bool grow, bool shrink)
-{
-	struct spw_trie_pool *pool = change->txn->pool;
-	struct block fresh = change->leaves;
-	struct block before = {node->leaf_base, trie_bits(node->prefixes)};
-	uint32_t rank = trie_rank(node->prefixes, change->spot.bit);
-
-	for (uint32_t i = 0; i < before.units; i++) {
-		if (i == rank && shrink)
-			continue;
-		uint32_t to = i + (grow && i >= rank) - (shrink && i > rank);
-		*trie_leaf(pool, fresh.first + to) = *trie_leaf(pool, before.first + i);
-	}
-	node->leaf_base = fresh.first;
-	if (fresh.first)
-		block_born(change->txn, TRIE_LEAVES, fresh);
-	if (before.units)
-		block_drop(change->txn, TRIE_LEAVES, before);
-}
-
-/* ---- insert and remove -------------------------------------------------------------------- */
-
-static bool plan_insert(struct change *change, const struct spw_trie_node *node, bool there)
-{
-	if (!plan_copies(change, change->last))
-		return false;
-	for (uint32_t i = (uint32_t)(change->last + 1); i <= change->spot.level; i++) {
-		bool grows = i > 0 && (int)i == change->last + 1;
-		uint32_t units = grows ? trie_bits(node_at(change, i - 1)->children) + 1 : 1;
-		if (!plan_block(change, TRIE_NODES, &change->fresh[i], units))
-			return false;
-	}
-	if (there && change->txn->pool->born[TRIE_LEAVES][node->leaf_base])
-		return true;
-	uint32_t leaves = node ? trie_bits(node->prefixes) : 0;
-	return plan_block(change, TRIE_LEAVES, &change->leaves, leaves + !there);
+	change->pool = txn->pool;
+	change->family = prefix->family;
+	return txn->grace || !trie_entry_of(prefix, &change->entry) ? -EINVAL : 0;
 }
 
 int spw_trie_insert(struct spw_trie_txn *txn, uint32_t *root, const struct spw_prefix *prefix,
 		    uint32_t leaf, bool replace)
 {
-	struct change change;
-	int error = change_begin(&change, txn, *root, prefix);
+	struct trie_change change;
+	uint32_t changed;
+	int error = change_begin(&change, txn, prefix);
 
-	if (error)
-		return error;
-	if (leaf == 0)
+	if (error || leaf == 0)
 		return -EINVAL;
-	struct spw_trie_node *node = node_of_prefix(&change);
-	bool there = node && (node->prefixes & change.spot.bit);
-	if (there && !replace)
+	change.adds = spw_trie_get(txn->pool, *root, prefix) == 0;
+	if (!change.adds && !replace)
 		return -EEXIST;
-	if (!plan_insert(&change, node, there))
-		return plan_fail(&change);
-
-	apply_copies(&change, change.last, root);
-	apply_chain(&change, root);
-	node = node_at(&change, change.spot.level);
-	if (change.leaves.first)
-		apply_leaves(&change, node, !there, false);
-	node->prefixes |= change.spot.bit;
-	*trie_leaf(txn->pool, node->leaf_base + trie_rank(node->prefixes, change.spot.bit)) = leaf;
-	return 0;
-}
-
-/* The topmost level whose node the removal of the prefix empties; below the prefix's own level:
- * none, its node still holds something. */
-static uint32_t emptied_from(const struct change *change, const struct spw_trie_node *node)
-{
-	uint32_t level = change->spot.level;
-
-	if (node->prefixes != change->spot.bit || node->children)
-		return level + 1;
-	while (level > 0 && block_at(change, level).units == 1 &&
-	       node_at(change, level - 1)->prefixes == 0)
-		level--;
-	return level;
-}
-
-static bool plan_remove(struct change *change, const struct spw_trie_node *node, uint32_t emptied)
-{
-	uint32_t leaves = trie_bits(node->prefixes) - 1;
-
-	if (!plan_copies(change, (int)emptied - 1))
-		return false;
-	if (emptied > change->spot.level)
-		return leaves == 0 || plan_block(change, TRIE_LEAVES, &change->leaves, leaves);
-	uint32_t siblings = block_at(change, emptied).units - 1;
-	return siblings == 0 || plan_block(change, TRIE_NODES, &change->fresh[emptied], siblings);
-}
-
-/* Takes the nodes from level `emptied` down to the prefix's own out of the trie. */
-static void apply_prune(struct change *change, uint32_t emptied, uint32_t *root)
-{
-	struct spw_trie_pool *pool = change->txn->pool;
-	struct block fresh = change->fresh[emptied];
-	struct block before = block_at(change, emptied);
-	uint32_t rank = change->index[emptied] - before.first;
-
-	for (uint32_t i = change->spot.level; i > emptied; i--)
-		block_drop(change->txn, TRIE_NODES, block_at(change, i));
-	if (fresh.first) {
-		struct spw_trie_node *nodes = &pool->nodes[fresh.first];
-		memcpy(nodes, &pool->nodes[before.first], rank * sizeof(*nodes));
-		memcpy(nodes + rank, &pool->nodes[before.first + rank + 1],
-		       (fresh.units - rank) * sizeof(*nodes));
-		block_born(change->txn, TRIE_NODES, fresh);
-	}
-	if (emptied > 0)
-		node_at(change, emptied - 1)->children &= ~child_bit(change, emptied - 1);
-	hang(change, emptied, fresh.first, root);
-	block_drop(change->txn, TRIE_NODES, before);
+	change.entry.leaf = leaf;
+	error = trie_change_end(&change, insert_at(&change, *root, 0, true, &changed));
+	if (error == 0)
+		*root = changed;
+	return error;
 }
 
 int spw_trie_remove(struct spw_trie_txn *txn, uint32_t *root, const struct spw_prefix *prefix)
 {
-	struct change change;
-	int error = change_begin(&change, txn, *root, prefix);
+	struct trie_change change;
+	uint32_t changed;
+	int error = change_begin(&change, txn, prefix);
 
 	if (error)
 		return error;
-	struct spw_trie_node *node = node_of_prefix(&change);
-	if (!node || !(node->prefixes & change.spot.bit))
+	if (spw_trie_get(txn->pool, *root, prefix) == 0)
 		return -ENOENT;
 	change.may_keep = true;
-	uint32_t emptied = emptied_from(&change, node);
-	if (!plan_remove(&change, node, emptied))
-		return plan_fail(&change);
-
-	apply_copies(&change, (int)emptied - 1, root);
-	if (emptied > change.spot.level) {
-		node = node_at(&change, change.spot.level);
-		apply_leaves(&change, node, false, true);
-		node->prefixes &= ~change.spot.bit;
-	} else {
-		block_drop(txn, TRIE_LEAVES, (struct block){node->leaf_base, 1});
-		apply_prune(&change, emptied, root);
-	}
-	return 0;
+	error = trie_change_end(&change, remove_at(&change, *root, 0, &changed));
+	if (error == 0)
+		*root = changed;
+	return error;
 }
 
-/* ---- clear -------------------------------------------------------------------------------- */
-
-static uint32_t blocks_below(const struct spw_trie_pool *pool, uint32_t index)
+int spw_trie_clear(struct spw_trie_txn *txn, uint32_t *root, unsigned int family)
 {
-	const struct spw_trie_node *node = &pool->nodes[index];
-	uint32_t blocks = 1;
+	struct trie_change change = {.txn = txn, .pool = txn->pool, .family = family};
 
-	for (uint32_t i = 0; i < trie_bits(node->children); i++)
-		blocks += blocks_below(pool, node->child_base + i);
-	return blocks; /* of one kind, at most */
-}
-
-static void drop_below(struct spw_trie_txn *txn, uint32_t index)
-{
-	struct spw_trie_node *node = &txn->pool->nodes[index];
-	struct block children = {node->child_base, trie_bits(node->children)};
-	struct block leaves = {node->leaf_base, trie_bits(node->prefixes)};
-
-	for (uint32_t i = 0; i < children.units; i++)
-		drop_below(txn, children.first + i);
-	if (children.units)
-		block_drop(txn, TRIE_NODES, children);
-	if (leaves.units)
-		block_drop(txn, TRIE_LEAVES, leaves);
-}
-
-int spw_trie_clear(struct spw_trie_txn *txn, uint32_t *root)
-{
 	if (txn->grace)
 		return -EINVAL;
 	if (*root == 0)
 		return 0;
-	if (txn_room(txn, blocks_below(txn->pool, *root)) != 0)
-		return -ENOMEM;
-	drop_below(txn, *root);
-	block_drop(txn, TRIE_NODES, (struct block){*root, 1});
-	*root = 0;
-	return 0;
-}
-
-/* ---- transactions ------------------------------------------------------------------------- */
-
-int spw_trie_txn_begin(struct spw_trie_pool *pool, struct spw_trie_txn **out)
-{
-	if (pool->open)
-		return -EBUSY;
-	struct spw_trie_txn *txn = calloc(1, sizeof(*txn));
-	if (!txn)
-		return -ENOMEM;
-	txn->pool = pool;
-	pool->open = txn;
-	*out = txn;
-	return 0;
-}
-
-int spw_trie_txn_seal(struct spw_trie_txn *txn, struct spw_grace *grace)
-{
-	if (txn->grace)
-		return -EINVAL;
-	int error = spw_grace_reserve(grace, 1);
+	int error = trie_change_end(&change, trie_all_gone(&change, *root));
 	if (error == 0)
-		txn->grace = grace;
+		*root = 0;
 	return error;
-}
-
-static void retired(void *arg0, uint64_t arg1)
-{
-	struct spw_trie_txn *txn = arg0;
-	struct spw_trie_pool *pool = txn->pool;
-
-	(void)arg1;
-	pool->retired_first = txn->next; /* the limbo keeps the order */
-	if (!pool->retired_first)
-		pool->retired_end = &pool->retired_first;
-	for (int kind = 0; kind < TRIE_KINDS; kind++)
-		for (uint32_t i = 0; i < txn->old[kind].cnt; i++)
-			block_free(pool, kind, txn->old[kind].at[i]);
-	txn_free(txn);
-}
-
-/* Blocks born in the transaction are published blocks from now on. */
-static void born_forget(struct spw_trie_txn *txn)
-{
-	for (int kind = 0; kind < TRIE_KINDS; kind++)
-		for (uint32_t i = 0; i < txn->born[kind].cnt; i++)
-			txn->pool->born[kind][txn->born[kind].at[i].first] = 0;
-}
-
-void spw_trie_txn_retire(struct spw_trie_txn *txn)
-{
-	struct spw_trie_pool *pool = txn->pool;
-
-	born_forget(txn);
-	pool->open = NULL;
-	*pool->retired_end = txn;
-	pool->retired_end = &txn->next;
-	spw_grace_defer(txn->grace, retired, txn, 0);
-}
-
-void spw_trie_txn_abort(struct spw_trie_txn *txn)
-{
-	if (!txn)
-		return;
-	if (txn->grace)
-		spw_grace_unreserve(txn->grace, 1);
-	born_forget(txn);
-	for (int kind = 0; kind < TRIE_KINDS; kind++)
-		for (uint32_t i = 0; i < txn->born[kind].cnt; i++)
-			block_free(txn->pool, kind, txn->born[kind].at[i]);
-	txn->pool->open = NULL;
-	txn_free(txn);
 }

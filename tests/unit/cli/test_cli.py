@@ -113,7 +113,17 @@ class Requests(CliTest):
                 ("rate set tunnel a 50mbit", "rate.set", {"tunnel": "a", "rate": "50mbit"}),
                 ("rate set tunnel a 1.5gbit direction in burst 100000", "rate.set",
                  {"tunnel": "a", "rate": "1.5gbit", "direction": "in", "burst_bytes": 100000}),
-                ("rate set tenant b none", "rate.set", {"tenant": "b", "rate": "none"})]:
+                ("rate set tenant b none", "rate.set", {"tenant": "b", "rate": "none"}),
+                ("rate set relay ab 5mbit packets 900", "rate.set",
+                 {"relay": "ab", "rate": "5mbit", "packets": 900}),
+                ("relay show", "relay.show", {}),
+                ("relay show ab", "relay.show", {"name": "ab"}),
+                ("relay add ab --port 51820 --between 192.0.2.1:5 any --packets 9 --rate 1mbit",
+                 "relay.add", {"name": "ab", "port": 51820, "between": ["192.0.2.1:5", "any"],
+                               "packets": 9, "rate": "1mbit"}),
+                ("relay del ab", "relay.del", {"name": "ab"}),
+                ("relay arm ab", "relay.arm", {"name": "ab"}),
+                ("relay arm ab --for 5m", "relay.arm", {"name": "ab", "for": "5m"})]:
             with self.subTest(words):
                 self.assertEqual(self.asked(*words.split(), "--json"), (method, params))
 
@@ -144,10 +154,15 @@ class Requests(CliTest):
                 ("route add 10.0.0.1/8 tunnel a tenant b", "expected: a prefix"),
                 ("route add 10.0.0.0/8 tunnel a", "tenant is missing"),
                 ("rate set 50mbit", "whose rate?"),
-                ("rate set tunnel a tenant b 50mbit", "not both"),
+                ("rate set tunnel a tenant b 50mbit", "not for several"),
                 ("rate set tenant b 50mbit direction in", "no direction"),
                 ("rate set tunnel a fast", "RATE"),
                 ("rate set tunnel a 50mbit direction up", "in|out|both"),
+                ("relay", "expected: show, add, del or arm"),
+                ("relay add ab --port 5 --between any", "joins two endpoints"),
+                ("relay add ab --port 5 --between a b c", "joins two endpoints"),
+                ("relay add ab --between a b", "--port is missing"),
+                ("relay arm", "NAME is missing"),
                 ("status --node", "--node needs a name")]:
             with self.subTest(words):
                 done = self.spillway(*words.split(), status=2)
@@ -157,7 +172,8 @@ class Requests(CliTest):
 
     def test_help_teaches_and_asks_nothing(self):
         overview = self.spillway("--help").stdout
-        for words in ("run", "status", "tunnel show", "route add", "rate set", "batch", "drops"):
+        for words in ("run", "status", "tunnel show", "route add", "rate set", "batch", "drops",
+                      "relay arm"):
             self.assertIn(words, overview)
             page = self.spillway(*words.split(), "--help").stdout
             self.assertIn(f"usage: spillway {words}", page)
@@ -187,6 +203,14 @@ class Answers(CliTest):
             {"kind": "tunnel", "name": "a", "direction": "in", "rate_kbit": 50000,
              "burst_bytes": 312500}]}
         self.assertIn("50 Mbit/s", self.spillway("rate", "list").stdout)
+        end = {"remote": "192.0.2.9:5", "kind": "pinned", "packets": 7, "bytes": 2048, "drops": 0}
+        relay = {"name": "ab", "port": 51820, "state": "armed", "armed_s": 61, "a": end,
+                 "b": {**end, "remote": None}, "foreign_drops": 3}
+        self.node.answers["relay.show"] = {"result": [relay]}
+        self.assertRegex(self.spillway("relay", "show").stdout.splitlines()[1],
+                         "ab +51820 +armed +1m 1s +192.0.2.9:5 +- +2 KiB")
+        self.node.answers["relay.show"] = {"result": relay}
+        self.assertRegex(self.spillway("relay", "show", "ab").stdout, "kind +pinned")
         self.node.answers["tunnel.show"] = {"result": {
             "name": "a", "allow": ["10.0.0.0/8", "fd00::/64"], "idle_s": 192,
             "sa": {"in": [{"spi": 65537, "worker": 0}]}}}
@@ -207,7 +231,7 @@ class Answers(CliTest):
 
     def test_empty_lists_say_so(self):
         for words, text in (("tunnel list", "no tunnels"), ("route list", "no routes"),
-                            ("rate list", "no caps")):
+                            ("rate list", "no caps"), ("relay show", "no relays")):
             self.node.answers[words.replace(" ", ".")] = {"result": []}
             self.assertIn(text, self.spillway(*words.split()).stdout)
 
@@ -237,6 +261,16 @@ class Answers(CliTest):
         said = self.spillway("route", "add", "10.0.0.0/8", "tunnel", "swan", "tenant", "bleu",
                              status=2).stderr
         self.assertIn("expected: blue? There is: blue\n", said)
+
+    def test_an_unknown_name_in_a_batch(self):
+        self.node.answers["batch"] = {"error": {
+            "code": -32000, "message": "no", "data": {"errno": "ENOENT", "line": 2}}}
+        self.node.answers["relay.show"] = {"result": [{"name": "ab"}]}
+        said = self.spillway("batch", "-", status=2,
+                             text="rate set tenant b none\nrate set relay ac 5mbit\n").stderr
+        self.assertIn("stdin:2: no", said)
+        self.assertEqual(said.count("expected"), 1)
+        self.assertIn("expected: ab? There is: ab\n", said)
 
     def test_an_answer_that_is_none(self):
         for answer in ("nonsense\n", "{}\n", '{"error": 1}\n', "[]\n"):

@@ -3,6 +3,7 @@
 #include "tests/unit/control/node_double.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,17 +12,18 @@
 #include "control/daemon/journal.h"
 #include "control/daemon/model.h"
 #include "control/daemon/net/net.h"
+#include "control/daemon/relays/relays.h"
 #include "control/daemon/sa/sas.h"
 #include "control/handover.h"
 
 char double_trace[4096];
-int double_sas_error, double_nexthop_error, double_sas_live, double_nexthop_live;
+int double_sas_error, double_nexthop_error, double_sas_live, double_nexthop_live, double_ports_held;
+uint16_t double_port_busy;
+uint32_t double_route_port;
 void (*double_on_start)(struct spw_tunnel_obj *tunnel);
 void (*double_on_stop)(struct spw_tunnel_obj *tunnel);
 
 static struct double_tables *tables;
-static struct spw_trie_node *trie_nodes;
-static struct spw_trie_leaves *trie_leaves;
 static struct spw_node *node;
 static char run_dir[] = "/tmp/spw-test-XXXXXX";
 
@@ -91,29 +93,76 @@ void spw_sas_discard(struct spw_node *of, uint32_t direction, uint32_t slot)
 
 /* ---- net ---------------------------------------------------------------------------------- */
 
-int spw_nexthop_acquire(struct spw_node *of, struct spw_tunnel_obj *tunnel, uint32_t hint,
-			struct spw_error *error)
+static int acquire(struct spw_node *of, struct spw_nexthop **nexthop, uint32_t hint,
+		   struct spw_error *error)
 {
-	struct spw_nexthop *nexthop;
-
+	*nexthop = NULL;
 	if (double_nexthop_error)
 		return spw_error_set(error, double_nexthop_error, (struct spw_place){0},
 				     "no next hop");
-	nexthop = calloc(1, sizeof(*nexthop));
-	nexthop->neighbor = hint ? hint : spw_slots_alloc(of->neighbor_ids);
-	nexthop->port = 0;
-	nexthop->mtu_bytes = 1500;
-	tunnel->nexthop = nexthop;
+	if (double_route_port == SPW_PORTS_MAX)
+		return 0;
+	*nexthop = calloc(1, sizeof(**nexthop));
+	(*nexthop)->neighbor = hint ? hint : spw_slots_alloc(of->neighbor_ids);
+	(*nexthop)->port = double_route_port;
+	(*nexthop)->mtu_bytes = 1500;
 	double_nexthop_live++;
 	return 0;
 }
 
+static void release(struct spw_node *of, struct spw_nexthop **nexthop)
+{
+	spw_slots_free(of->neighbor_ids, (*nexthop)->neighbor);
+	free(*nexthop);
+	*nexthop = NULL;
+	double_nexthop_live--;
+}
+
+int spw_nexthop_acquire(struct spw_node *of, struct spw_tunnel_obj *tunnel, uint32_t hint,
+			struct spw_error *error)
+{
+	return acquire(of, &tunnel->nexthop, hint, error);
+}
+
 void spw_nexthop_release(struct spw_node *of, struct spw_tunnel_obj *tunnel)
 {
-	spw_slots_free(of->neighbor_ids, tunnel->nexthop->neighbor);
-	free(tunnel->nexthop);
-	tunnel->nexthop = NULL;
-	double_nexthop_live--;
+	release(of, &tunnel->nexthop);
+}
+
+/* The address of ours towards an endpoint is its own with another last byte. */
+int spw_nexthop_acquire_end(struct spw_node *of, const struct spw_relay_obj *relay,
+			    struct spw_relay_end *end, uint32_t hint, struct spw_error *error)
+{
+	int err;
+
+	(void)relay;
+	end->nexthop = NULL;
+	end->source = (struct spw_endpoint){0};
+	if (end->remote.family == 0)
+		return 0;
+	err = acquire(of, &end->nexthop, hint, error);
+	if (err < 0 || !end->nexthop)
+		return err;
+	end->source = end->local;
+	if (end->local.family == 0) {
+		end->source = end->remote;
+		end->source.port = 0;
+		end->source.addr[end->remote.family == 4 ? 3 : 15] = 200;
+	}
+	return 0;
+}
+
+void spw_nexthop_release_end(struct spw_node *of, struct spw_relay_end *end)
+{
+	release(of, &end->nexthop);
+}
+
+int spw_udp_port_hold(uint16_t port)
+{
+	if (port == double_port_busy)
+		return -EADDRINUSE;
+	double_ports_held++;
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
 int spw_net_source(struct spw_node *of, const struct spw_tunnel_obj *tunnel,
@@ -171,12 +220,14 @@ static void fill_node(void)
 	maps->tunnel_roots = tables->tunnel_roots;
 	maps->tunnels = tables->tunnels;
 	maps->spis = tables->spis;
-	maps->route_nodes = trie_nodes;
-	maps->route_leaves = trie_leaves;
+	maps->route_units = tables->route_units;
 	maps->rates = tables->rates;
 	maps->neighbors = tables->neighbors;
 	maps->workers = tables->workers;
 	maps->counters = tables->counters;
+	maps->relay_ports = tables->relay_ports;
+	maps->relays = tables->relays;
+	maps->relay_states = tables->relay_states;
 }
 
 struct spw_node *node_double_reborn(void)
@@ -189,7 +240,7 @@ struct spw_node *node_double_reborn(void)
 	return node;
 }
 
-struct spw_node *node_double_open(uint32_t nodes_max)
+struct spw_node *node_double_open(uint32_t units_max)
 {
 	struct spw_error error = {0};
 
@@ -198,24 +249,25 @@ struct spw_node *node_double_open(uint32_t nodes_max)
 		abort();
 	tables = aligned_alloc(SPW_CACHE_LINE, sizeof(*tables));
 	memset(tables, 0, sizeof(*tables));
-	trie_nodes = calloc(nodes_max, sizeof(*trie_nodes));
-	trie_leaves = calloc(nodes_max, sizeof(*trie_leaves));
 	tables->meta = (struct spw_meta){.layout_version = SPW_LAYOUT_VERSION,
 					 .tunnels_max = DOUBLE_TUNNELS_MAX,
 					 .tunnel_slots_max = DOUBLE_SLOTS_MAX,
 					 .tenants_max = DOUBLE_TENANTS_MAX,
 					 .sas_max = DOUBLE_SAS_MAX,
-					 .route_nodes_max = nodes_max,
-					 .route_leaves_max = 2 * nodes_max,
+					 .route_units_max = units_max,
 					 .neighbors_max = DOUBLE_NEIGHBORS_MAX,
 					 .tables_id = 0x1234,
 					 .epoch = 1};
 	double_trace[0] = '\0';
 	double_sas_error = double_nexthop_error = double_sas_live = double_nexthop_live = 0;
+	double_ports_held = 0;
+	double_port_busy = 0;
+	double_route_port = 0;
 	double_on_start = double_on_stop = NULL;
 	node_double_reborn();
-	node->tries = spw_trie_pool_create(trie_nodes, nodes_max, trie_leaves, 2 * nodes_max);
+	node->tries = spw_trie_pool_create(tables->route_units, units_max);
 	spw_trie_marked(node->tries);
+	strcpy(node->aead, "ipsec-mb"); /* a control that comes after knows it from the journal */
 	if (spw_journal_start(node, &error) < 0)
 		abort();
 	return node;
@@ -233,6 +285,10 @@ void node_double_die(void)
 		if (node->tunnels[id]->nexthop)
 			spw_nexthop_release(node, node->tunnels[id]);
 	}
+	for (uint32_t id = 1; id < SPW_RELAYS_MAX; id++)
+		for (unsigned int i = 0; node->relays[id] && i < 2; i++)
+			if (node->relays[id]->ends[i].nexthop)
+				release(node, &node->relays[id]->ends[i].nexthop);
 	spw_journal_close(node);
 	spw_model_close(node);
 	if (node->tries)
@@ -247,8 +303,6 @@ void node_double_close(void)
 	char path[64];
 
 	node_double_die();
-	free(trie_leaves);
-	free(trie_nodes);
 	free(tables);
 	snprintf(path, sizeof(path), "%s/journal", run_dir);
 	unlink(path);

@@ -28,8 +28,9 @@ int spw_sas_first_use(struct spw_node *node, struct spw_tunnel_obj *tunnel, stru
 json_t *spw_link_describe(struct spw_node *node)
 {
 	(void)node;
-	return json_pack("{s:b, s:i, s:s, s:[{s:i}, {s:i}]}", "connected", 1, "pid", 99, "aead",
-			 "openssl", "workers", "cpu", 3, "cpu", 5);
+	return json_pack("{s:b, s:i, s:s, s:s, s:[{s:i}, {s:i}]}", "connected", 1, "pid", 99,
+			 "aead", "openssl", "aead_why", "as configured", "workers", "cpu", 3, "cpu",
+			 5);
 }
 
 json_t *spw_net_describe_neighbors(struct spw_node *node)

@@ -169,19 +169,41 @@ static void test_good(void **state)
 	spw_config_free(config);
 }
 
+static void test_aead(void **state)
+{
+	static const char *const names[] = {"auto", "openssl", "ipsec-mb"};
+	struct spw_error error = {0};
+	char text[100];
+	(void)state;
+
+	for (size_t i = 0; i < CNT(names); i++) {
+		struct spw_config *config = NULL;
+		snprintf(text, sizeof(text),
+			 "node: n\naead: %s\ninterfaces:\n- {name: wan0, role: wan}\n", names[i]);
+		assert_int_equal(
+			spw_config_parse("config.yaml", text, strlen(text), &config, &error), 0);
+		assert_string_equal(config->aead, names[i]);
+		spw_config_free(config);
+	}
+}
+
 static void test_defaults(void **state)
 {
 	(void)state;
-	static const char text[] = "node: n\ninterfaces:\n- {name: wan0, role: wan}\n";
+	static const char text[] = "node: n\ninterfaces:\n- {name: wan0, role: wan}\n"
+				   "- {name: wan1, role: wan, device: \"net_ring0\"}\n";
 	struct spw_config *config = NULL;
 	struct spw_error error = {0};
 	assert_int_equal(spw_config_parse("config.yaml", text, strlen(text), &config, &error), 0);
 	assert_int_equal(config->listen_port, 4500);
 	assert_int_equal(config->limits.workers, 1);
+	assert_string_equal(config->aead, "auto");
 	assert_int_equal(config->limits.tunnels, 1024);
 	assert_int_equal(config->limits.tenants, 64);
 	assert_int_equal(config->limits.routes, 100000);
 	assert_int_equal(config->ops_cnt, 0);
+	assert_string_equal(config->interfaces[0].device, "");
+	assert_string_equal(config->interfaces[1].device, "net_ring0");
 	spw_config_free(config);
 }
 
@@ -234,12 +256,33 @@ static const struct bad_case bad[] = {
 	{"listen: 4501", "listen: 65536", 2, 9, {"expected 1 to 65535"}},
 	{"workers: 2", "workers: 0", 3, 10, {"expected 1 to 16"}},
 	{"workers: 2", "workers: 17", 3, 10, {"expected 1 to 16"}},
+	{"workers: 2",
+	 "aead: ipsec",
+	 3,
+	 7,
+	 {"aead is \"ipsec\"; expected auto, openssl or ipsec-mb"}},
 	{"tunnels: 8", "tunnels: 0", 4, 19, {"limits.tunnels is 0"}},
 	{"tunnels: 8", "tunnels: 1000000", 4, 19, {"limits.tunnels is 1000000", "1 to 524287"}},
 	{"tenants: 4", "tenants: 65536", 4, 31, {"1 to 65535"}},
 	{"routes: 1000", "routes: 8388609", 4, 42, {"1 to 8388608"}},
 	{"vlan: 10", "vlan: 0", 9, 11, {"interface \"lan0\": vlan is 0", "1 to 4094"}},
 	{"vlan: 10", "vlan: 4095", 9, 11, {"1 to 4094"}},
+	{"vlan: 10",
+	 "device: 01:00.0",
+	 9,
+	 13,
+	 {"interface \"lan0\": device is \"01:00.0\"", "0000:01:00.0"}},
+	{"vlan: 10", "device: net_af_xdp0,iface=x", 9, 13, {"device is", "virtual device"}},
+	{"vlan: 10",
+	 "device: 'ffff:ff:1f.7'",
+	 9,
+	 13,
+	 {"device \"ffff:ff:1f.7\": there is no such"}},
+	{"wan}\n  - name: lan0",
+	 "wan, device: net_null0}\n  - name: lan0\n    device: net_null0",
+	 8,
+	 13,
+	 {"\"lan0\": device is \"net_null0\"", "every device once"}},
 	{"mtu: 1400", "mtu: 575", 27, 10, {"tunnel \"to-relay\": mtu is 575", "576 to 9000"}},
 	{"0x00010001", "0x3ff", 37, 18, {"foreign.in.spi is 0x3ff", "0x400"}},
 	{"49664", "255", 38, 18, {"foreign.out.spi is 0xff", "0x100"}},
@@ -534,10 +577,10 @@ static int remove_folder(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),        cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_documented),  cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_truncated),   cmocka_unit_test(test_files),
-		cmocka_unit_test(test_many_routes),
+		cmocka_unit_test(test_good),  cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_aead),  cmocka_unit_test(test_documented),
+		cmocka_unit_test(test_bad),   cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_files), cmocka_unit_test(test_many_routes),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -295,7 +295,7 @@ static void a_full_route_pool_changes_nothing(void **state)
 		ops[i] = route_add("blue", text, "one");
 	}
 	assert_int_equal(apply(ops, 5000, &error), -ENOSPC);
-	assert_non_null(strstr(error.text, "the route tables are full ("));
+	assert_non_null(strstr(error.text, "the route table is full ("));
 	assert_non_null(strstr(error.text, "made for limits.routes = 1000 prefixes); raise "
 					   "limits.routes"));
 	assert_same(before);
@@ -313,7 +313,7 @@ static void a_pool_full_of_replaced_blocks_says_try_again(void **state)
 	uint32_t routes = 0;
 
 	(void)state;
-	node = node_double_open(2000);
+	node = node_double_open(400);
 	must_apply(first, 2);
 	drain();
 	worker = &node->maps.workers[0];

@@ -113,9 +113,7 @@ void drain(void)
 
 uint32_t lookup(const char *tenant, const char *text)
 {
-	struct spw_trie trie = {node->maps.route_nodes, node->maps.route_leaves,
-				node->maps.meta->route_nodes_max,
-				node->maps.meta->route_leaves_max};
+	struct spw_trie trie = {node->maps.route_units, node->maps.meta->route_units_max};
 	struct spw_prefix host = prefix(text);
 	const struct spw_tenant *record = &node->maps.tenants[spw_tenant_find(node, tenant)->id];
 	uint32_t addr4;
@@ -153,7 +151,7 @@ int open_node(void **state)
 	};
 
 	(void)state;
-	node = node_double_open(NODES_MAX);
+	node = node_double_open(DOUBLE_UNITS_MAX);
 	must_apply(ops, sizeof(ops) / sizeof(ops[0]));
 	drain();
 	double_trace[0] = '\0';

@@ -9,7 +9,6 @@
 #include "tests/unit/control/node_double.h"
 
 extern struct spw_node *node;
-#define NODES_MAX 60000u
 
 struct spw_prefix prefix(const char *text);
 struct spw_op tenant_add(const char *name);

@@ -18,23 +18,6 @@
 /* The reasons that some test below has reached. */
 static bool reached[SPW_DROP_CNT];
 
-static int setup(void **state)
-{
-	struct world *world = world_create(64);
-	world_furnish(world);
-	*state = world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *world = *state;
-	assert_int_equal(world_mbufs_out(world), 0);
-	world_destroy(world);
-	assert_int_equal(arena_live_cnt, 0);
-	return 0;
-}
-
 #define DROPPED(outcome, id)                                                                       \
 	do {                                                                                       \
 		assert_string_equal(world_drop_name((outcome).reason),                             \
@@ -509,9 +492,9 @@ static void reserve_exhausted(void **state)
 	assert_int_equal(spw_sa_query(sas, SPW_SA_IN, 1, &highest), 0);
 	assert_int_equal(highest, 100); /* refused, but authentic: control learns of it */
 	assert_true(world->lane.reserve_low);
-	sas->in[1]->salt[0] ^= 1;
+	sas->in[1]->salt_be ^= 1;
 	DROPPED(tunnel_to(world, 200, "10.2.0.1", 60), AUTH_FAILED);
-	sas->in[1]->salt[0] ^= 1;
+	sas->in[1]->salt_be ^= 1;
 	assert_int_equal(spw_sa_query(sas, SPW_SA_IN, 1, &highest), 0);
 	assert_int_equal(highest, 100);
 	assert_true(tunnel_to(world, 99, "10.2.0.1", 60).transmitted);
@@ -537,6 +520,23 @@ static void handoff_full(void **state)
 	assert_true(tunnel_to(world, 1, "10.2.0.1", 60).transmitted);
 }
 
+/* Whether one of the stages is named; the classifier has tests of its own (tests/ebpf). */
+static bool names_stage(const char *where)
+{
+	static const char *const others[] = {"classifier", "transmit", "receive"};
+
+	for (; *where; where += strspn(where, ", ")) {
+		size_t bytes = strcspn(where, ",");
+		bool other = false;
+		for (size_t k = 0; k < 3; k++)
+			other |= strlen(others[k]) == bytes && !strncmp(where, others[k], bytes);
+		if (!other)
+			return true;
+		where += bytes;
+	}
+	return false;
+}
+
 /* Every reason that the list gives to one of the stages was reached above. */
 static void all_reached(void **state)
 {
@@ -547,8 +547,7 @@ static void all_reached(void **state)
 	};
 	(void)state;
 	for (int k = 0; k < SPW_DROP_CNT; k++) {
-		bool ours = strcmp(where[k], "classifier") != 0 &&
-			    strcmp(where[k], "transmit") != 0 && strcmp(where[k], "receive") != 0;
+		bool ours = names_stage(where[k]);
 		if (reached[k] != ours)
 			fail_msg("%s: %s", world_drop_name(k), ours ? "not reached" : "not ours");
 	}
@@ -557,22 +556,22 @@ static void all_reached(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(outer_bad, setup, teardown),
-		cmocka_unit_test_setup_teardown(packet_too_long, setup, teardown),
-		cmocka_unit_test_setup_teardown(esp_bad, setup, teardown),
-		cmocka_unit_test_setup_teardown(trailer_bad, setup, teardown),
-		cmocka_unit_test_setup_teardown(inner_bad, setup, teardown),
-		cmocka_unit_test_setup_teardown(inner_source_denied, setup, teardown),
-		cmocka_unit_test_setup_teardown(ttl_expired, setup, teardown),
-		cmocka_unit_test_setup_teardown(rates, setup, teardown),
-		cmocka_unit_test_setup_teardown(refused_is_not_charged, setup, teardown),
-		cmocka_unit_test_setup_teardown(route_missing, setup, teardown),
-		cmocka_unit_test_setup_teardown(inner_too_big, setup, teardown),
-		cmocka_unit_test_setup_teardown(neighbor_unresolved, setup, teardown),
-		cmocka_unit_test_setup_teardown(sa_absent, setup, teardown),
-		cmocka_unit_test_setup_teardown(sequence_exhausted, setup, teardown),
-		cmocka_unit_test_setup_teardown(reserve_exhausted, setup, teardown),
-		cmocka_unit_test_setup_teardown(handoff_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(outer_bad, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(packet_too_long, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(esp_bad, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(trailer_bad, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(inner_bad, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(inner_source_denied, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(ttl_expired, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(rates, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(refused_is_not_charged, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(route_missing, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(inner_too_big, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(neighbor_unresolved, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(sa_absent, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(sequence_exhausted, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(reserve_exhausted, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(handoff_full, world_setup, world_teardown),
 		cmocka_unit_test(all_reached),
 	};
 	if (world_eal_start() != 0)

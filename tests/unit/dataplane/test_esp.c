@@ -54,8 +54,8 @@ static void known_answers_aead(void **state)
 	for (size_t k = 0; k < VECTORS; k++) {
 		struct vector v = vector_get(k);
 		uint8_t text[256], tag[16];
-		struct spw_aead *seal = spw_aead_create(v.key, v.key_bytes, true);
-		struct spw_aead *open = spw_aead_create(v.key, v.key_bytes, false);
+		struct spw_aead *seal = spw_aead_create(0, v.key, v.key_bytes, true);
+		struct spw_aead *open = spw_aead_create(0, v.key, v.key_bytes, false);
 		for (int again = 0; again < 3; again++) { /* a context serves many packets */
 			memcpy(text, v.text, v.text_bytes);
 			assert_true(spw_aead_seal(seal, v.nonce, v.aad, v.aad_bytes, text,
@@ -109,9 +109,9 @@ static void packets_allocate_nothing(void **state)
 	uint8_t tag[16];
 	(void)state;
 
-	struct spw_aead *seal = spw_aead_create(v.key, v.key_bytes, true);
-	struct spw_aead *open = spw_aead_create(v.key, v.key_bytes, false);
-	assert_int_not_equal(allocations, 0);
+	struct spw_aead *seal = spw_aead_create(0, v.key, v.key_bytes, true);
+	struct spw_aead *open = spw_aead_create(0, v.key, v.key_bytes, false);
+	assert_int_not_equal(allocations, 0); /* the choice of the provider alone made some */
 	ERR_clear_error();
 	uint64_t before = allocations;
 	for (int k = 0; k < 1000; k++) {
@@ -222,23 +222,6 @@ static void known_answers_esp_in(void **state)
 }
 
 /* ---- damage ------------------------------------------------------------------------------- */
-
-static int setup(void **state)
-{
-	struct world *world = world_create(64);
-	world_furnish(world);
-	*state = world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *world = *state;
-	assert_int_equal(world_mbufs_out(world), 0);
-	world_destroy(world);
-	assert_int_equal(arena_live_cnt, 0);
-	return 0;
-}
 
 /* A valid packet for a tunnel's inner net 10.2.0.0/16 or, for tunnel 2, 10.1.0.0/16. */
 static uint32_t valid_frame(uint8_t *frame, uint32_t tunnel, uint64_t sequence)
@@ -380,20 +363,28 @@ static void extended_numbers(void **state)
 	passes(world, 2, 0x100000021);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_answers_aead),
 		cmocka_unit_test(packets_allocate_nothing),
 		cmocka_unit_test(known_answers_esp_in),
-		cmocka_unit_test_setup_teardown(truncated_frame, setup, teardown),
-		cmocka_unit_test_setup_teardown(truncated_esp, setup, teardown),
-		cmocka_unit_test_setup_teardown(flipped, setup, teardown),
-		cmocka_unit_test_setup_teardown(flipped_outer, setup, teardown),
-		cmocka_unit_test_setup_teardown(extended_numbers, setup, teardown),
+		cmocka_unit_test_setup_teardown(truncated_frame, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(truncated_esp, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(flipped, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(flipped_outer, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(extended_numbers, world_setup, world_teardown),
 	};
+	if (argc != 2) {
+		fprintf(stderr, "usage: test_esp PROVIDER\n");
+		return 2;
+	}
 	if (CRYPTO_set_mem_functions(counted_malloc, counted_realloc, counted_free) != 1 ||
 	    world_eal_start() != 0)
 		return 1;
+	int error = world_provider(argv[1]);
+	if (error)
+		return error;
+	arena_live_cnt = 0; /* what the provider keeps for good is no leak */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

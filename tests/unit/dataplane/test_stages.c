@@ -15,23 +15,6 @@
 #include "tests/unit/dataplane/arena_double.h"
 #include "tests/unit/dataplane/world.h"
 
-static int setup(void **state)
-{
-	struct world *world = world_create(64);
-	world_furnish(world);
-	*state = world;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *world = *state;
-	assert_int_equal(world_mbufs_out(world), 0);
-	world_destroy(world);
-	assert_int_equal(arena_live_cnt, 0);
-	return 0;
-}
-
 /* An inner packet as the node must pass it on: one less to live, the checksum right. */
 static void aged(uint8_t *inner)
 {
@@ -339,6 +322,58 @@ static void full_burst(void **state)
 	assert_int_equal(world->counters[1].rx_drops, SPW_BURST_MAX / 4);
 }
 
+/* A tunnel's packet with extension headers in front of UDP: `chain` are their types, the fragment
+ * header's word is `fragment`; cut: of the frame's length, 0: whole. Returns what became of it. */
+static struct outcome behind_extensions(struct world *world, uint64_t sequence,
+					const uint8_t chain[8], uint16_t fragment, uint32_t cut)
+{
+	uint8_t inner[128], frame[WORLD_FRAME_MAX], longer[WORLD_FRAME_MAX];
+	uint32_t bytes = world_inner4(inner, "10.3.0.1", "10.2.0.1", 64, 100);
+	struct world_esp esp = world_esp(3, sequence, SPW_PROTO_IPV4);
+	bytes = world_seal(frame, &esp, inner, bytes);
+	uint32_t head_bytes = SPW_ETHER_BYTES + SPW_IPV6_BYTES, cnt = 0;
+
+	memcpy(longer, frame, head_bytes);
+	longer[SPW_ETHER_BYTES + 6] = chain[0];
+	for (; chain[cnt] != SPW_PROTO_UDP; cnt++) {
+		uint8_t header[8] = {chain[cnt + 1], 0, 1, 4};
+		if (chain[cnt] == 44)
+			spw_put_be16(header + 2, fragment);
+		memcpy(longer + head_bytes + 8 * cnt, header, sizeof(header));
+	}
+	memcpy(longer + head_bytes + 8 * cnt, frame + head_bytes, bytes - head_bytes);
+	bytes = cut ? cut : bytes + 8 * cnt;
+	spw_put_be16(longer + SPW_ETHER_BYTES + 4, (uint16_t)(bytes - head_bytes));
+	return world_receive(world, 0, longer, bytes);
+}
+
+/* What the classifier steers with extension headers gets through, and nothing else. */
+static void outer_extensions(void **state)
+{
+	static const uint8_t good[][8] = {{0, 17}, {60, 43, 17}, {44, 17}, {0, 60, 43, 60, 60, 17}};
+	static const uint8_t bad[][8] = {
+		{51, 17}, {0, 51, 17}, {0, 60, 43, 60, 60, 60, 17}, {59, 17}};
+	struct world *world = *state;
+	uint64_t sequence = 1;
+
+	for (size_t k = 0; k < sizeof(good) / sizeof(good[0]); k++)
+		assert_true(behind_extensions(world, sequence++, good[k], 0, 0).transmitted);
+	for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++)
+		assert_int_equal(behind_extensions(world, sequence, bad[k], 0, 0).reason,
+				 SPW_DROP_OUTER_BAD);
+	for (uint16_t fragment = 1; fragment != 0; fragment = (uint16_t)(fragment << 1)) {
+		bool reserved = fragment == 2 || fragment == 4;
+		struct outcome outcome = behind_extensions(world, sequence, good[2], fragment, 0);
+		assert_int_equal(outcome.transmitted, reserved);
+		sequence += reserved;
+	}
+	world->tight = true;
+	for (uint32_t cut = SPW_ETHER_BYTES + SPW_IPV6_BYTES;
+	     cut < SPW_ETHER_BYTES + SPW_IPV6_BYTES + 24; cut++)
+		assert_int_equal(behind_extensions(world, sequence, good[1], 0, cut).reason,
+				 SPW_DROP_OUTER_BAD);
+}
+
 /* A packet for another worker's SA goes to it whole, and through all stages there. */
 static void handed_off(void **state)
 {
@@ -412,17 +447,19 @@ static void tables_change(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(gateway_in, setup, teardown),
-		cmocka_unit_test_setup_teardown(hop, setup, teardown),
-		cmocka_unit_test_setup_teardown(gateway_out, setup, teardown),
-		cmocka_unit_test_setup_teardown(trailing_bytes, setup, teardown),
-		cmocka_unit_test_setup_teardown(vlan_tags, setup, teardown),
-		cmocka_unit_test_setup_teardown(ipv4_options, setup, teardown),
-		cmocka_unit_test_setup_teardown(checksum_update, setup, teardown),
-		cmocka_unit_test_setup_teardown(udp_checksum_never_zero, setup, teardown),
-		cmocka_unit_test_setup_teardown(full_burst, setup, teardown),
-		cmocka_unit_test_setup_teardown(handed_off, setup, teardown),
-		cmocka_unit_test_setup_teardown(tables_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(gateway_in, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(hop, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(gateway_out, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(trailing_bytes, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(vlan_tags, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(ipv4_options, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(outer_extensions, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(checksum_update, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(udp_checksum_never_zero, world_setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(full_burst, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(handed_off, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(tables_change, world_setup, world_teardown),
 	};
 	if (world_eal_start() != 0)
 		return 1;

@@ -22,6 +22,7 @@
 #ifndef TEST_WORLD_H
 #define TEST_WORLD_H
 
+#include "control/daemon/tables/trie.h"
 #include "dataplane/stages/sa.h"
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
@@ -29,8 +30,7 @@
 #define WORLD_TUNNELS 8u
 #define WORLD_TENANTS 4u
 #define WORLD_NEIGHBORS 16u
-#define WORLD_TRIE_NODES 4096u
-#define WORLD_TRIE_LEAVES 512u
+#define WORLD_TRIE_UNITS 1024u
 #define WORLD_FRAME_MAX 4096u
 #define WORLD_TUNNEL_PORT 4500u
 
@@ -41,35 +41,50 @@
 #define WORLD_SPI_IN(tunnel) ((uint32_t)(tunnel) << SPW_SPI_GENERATION_BITS | (7u + 40u * (tunnel)))
 #define WORLD_SPI_OUT(tunnel) (0x70000000u | (uint32_t)(tunnel))
 
+/* How much a world has room for; ids and slots run from 0 to one less. */
+struct world_size {
+	uint32_t sas, tunnels, tenants, neighbors, trie_units;
+};
+
 struct world {
+	struct world_size size;
 	struct spw_lane lane;
 	struct rte_mempool *pool;
 	/* Received buffers end where the frame does, and with AddressSanitizer a byte read behind
 	 * that is an error. Then there is no room for an ESP trailer that was not there before. */
 	bool tight;
+	struct spw_meta meta;
 	struct spw_port ports[SPW_PORTS_MAX];
-	struct spw_tenant tenants[WORLD_TENANTS];
-	struct spw_spi *spis; /* sas_max of them */
-	struct spw_tunnel_root tunnel_roots[WORLD_TUNNELS];
-	struct spw_tunnel tunnels[WORLD_TUNNELS]; /* slot = id */
-	struct spw_rate rates[WORLD_TUNNELS + WORLD_TENANTS];
-	union spw_neighbor neighbors[WORLD_NEIGHBORS];
-	struct spw_trie_node nodes[WORLD_TRIE_NODES];
-	struct spw_trie_leaves leaves[WORLD_TRIE_LEAVES / 2];
-	uint32_t nodes_cnt, leaves_cnt;
+	struct spw_tenant *tenants;
+	struct spw_spi *spis;
+	struct spw_tunnel_root *tunnel_roots;
+	struct spw_tunnel *tunnels; /* slot = id */
+	struct spw_rate *rates;     /* tunnels, then tenants */
+	union spw_neighbor *neighbors;
+	struct spw_trie_unit *units;
+	struct spw_trie_pool *tries; /* control's own writer, over `units` */
+	struct spw_worker_row *workers;
+	struct spw_grace *grace;
 	struct spw_worker_row row;
-	struct spw_tunnel_counters counters[WORLD_TUNNELS];
-	struct spw_bucket tunnel_in_buckets[WORLD_TUNNELS];
-	struct spw_bucket tunnel_out_buckets[WORLD_TUNNELS];
-	struct spw_bucket tenant_buckets[WORLD_TENANTS];
+	struct spw_tunnel_counters *counters;
 };
 
 /* Starts DPDK without hugepages, devices or files that stay. Returns 0 or -1. */
 int world_eal_start(void);
 
-struct world *world_create(uint32_t sas_max);
+/* Has all keys made by that AEAD provider, for workers 0 and 1. 0, or WORLD_SKIPPED, which tells
+ * meson so when main returns it, where the provider is not there. */
+#define WORLD_SKIPPED 77
+int world_provider(const char *name);
+
+struct world *world_create(uint32_t sas_max); /* of the size that the tests use */
+struct world *world_create_sized(const struct world_size *size);
 void world_destroy(struct world *world);
 void world_furnish(struct world *world);
+
+/* A test's setup and teardown (cmocka): a furnished world, and that nothing of it is left over. */
+int world_setup(void **state);
+int world_teardown(void **state);
 
 /* ---- tables ------------------------------------------------------------------------------- */
 

@@ -110,7 +110,7 @@ uint32_t world_seal(uint8_t *frame, const struct world_esp *esp, const uint8_t *
 	spw_put_be32(head + 4, (uint32_t)esp->sequence);
 	spw_put_be64(head + 8, esp->iv);
 
-	struct spw_aead *aead = spw_aead_create(esp->sa.key, esp->sa.key_bytes, true);
+	struct spw_aead *aead = spw_aead_create(0, esp->sa.key, esp->sa.key_bytes, true);
 	bool esn = esp->sa.flags & SPW_SA_F_ESN;
 	memcpy(nonce, esp->sa.salt, 4);
 	spw_put_be64(nonce + 4, esp->iv);
@@ -185,7 +185,7 @@ uint32_t world_open(const struct world *world, uint32_t tunnel, const uint8_t *f
 	spw_put_be32(aad + 4, (uint32_t)(esn ? sequence >> 32 : sequence));
 	spw_put_be32(aad + 8, (uint32_t)sequence);
 	memcpy(text, esp + SPW_ESP_BYTES, text_bytes);
-	struct spw_aead *aead = spw_aead_create(sa.key, sa.key_bytes, false);
+	struct spw_aead *aead = spw_aead_create(0, sa.key, sa.key_bytes, false);
 	bool authentic = spw_aead_open(aead, nonce, aad, esn ? 12 : 8, text, text_bytes,
 				       esp + SPW_ESP_BYTES + text_bytes);
 	spw_aead_destroy(aead);

@@ -12,6 +12,8 @@
 #include "tests/unit/dataplane/world.h"
 
 #define MBUFS 255u
+/* Tries that a world may be given; what their making leaves is freed with the world. */
+#define GRACE_MAX 65536u
 
 int world_eal_start(void)
 {
@@ -33,26 +35,32 @@ static struct rte_mempool *pool_get(void)
 	return pool;
 }
 
-struct world *world_create(uint32_t sas_max)
+/* Zeroed, in whole cache lines. */
+static void *array_of(size_t count, size_t bytes)
 {
-	struct world *world = NULL;
+	void *memory = NULL;
+	size_t all = (count * bytes + SPW_CACHE_LINE - 1) / SPW_CACHE_LINE * SPW_CACHE_LINE;
 
-	if (posix_memalign((void **)&world, SPW_CACHE_LINE, sizeof(*world)) != 0)
-		return NULL;
-	memset(world, 0, sizeof(*world));
-	world->pool = pool_get();
-	world->nodes_cnt = 1; /* 0 is the empty trie */
-	struct spw_lane *lane = &world->lane;
-	lane->workers = 1;
-	lane->now_ns = 1000000000;
-	lane->row = &world->row;
-	lane->counters = world->counters;
-	lane->tunnel_in_buckets = world->tunnel_in_buckets;
-	lane->tunnel_out_buckets = world->tunnel_out_buckets;
-	lane->tenant_buckets = world->tenant_buckets;
-	lane->sas = spw_sa_table_create(sas_max);
-	world->spis = calloc(sas_max, sizeof(*world->spis));
-	lane->tables = (struct spw_tables){
+	if (posix_memalign(&memory, SPW_CACHE_LINE, all) != 0)
+		abort();
+	return memset(memory, 0, all);
+}
+
+static void make_tables(struct world *world)
+{
+	const struct world_size *size = &world->size;
+
+	world->tenants = array_of(size->tenants, sizeof(*world->tenants));
+	world->spis = array_of(size->sas, sizeof(*world->spis));
+	world->tunnel_roots = array_of(size->tunnels, sizeof(*world->tunnel_roots));
+	world->tunnels = array_of(size->tunnels, sizeof(*world->tunnels));
+	world->rates = array_of(size->tunnels + size->tenants, sizeof(*world->rates));
+	world->neighbors = array_of(size->neighbors, sizeof(*world->neighbors));
+	world->units = array_of(size->trie_units, sizeof(*world->units));
+	world->workers = array_of(SPW_WORKERS_MAX, sizeof(*world->workers));
+	world->counters = array_of(size->tunnels, sizeof(*world->counters));
+	world->lane.tables = (struct spw_tables){
+		.meta = &world->meta,
 		.ports = world->ports,
 		.tenants = world->tenants,
 		.tunnel_roots = world->tunnel_roots,
@@ -60,14 +68,61 @@ struct world *world_create(uint32_t sas_max)
 		.spis = world->spis,
 		.rates = world->rates,
 		.neighbors = world->neighbors,
-		.routes = {world->nodes, world->leaves, WORLD_TRIE_NODES, WORLD_TRIE_LEAVES},
-		.tunnels_max = WORLD_TUNNELS,
-		.tunnel_slots_max = WORLD_TUNNELS,
-		.tenants_max = WORLD_TENANTS,
-		.sas_max = sas_max,
-		.neighbors_max = WORLD_NEIGHBORS,
+		.routes = {world->units, size->trie_units},
+		.workers = &world->row,
+		.counters = world->counters,
+		.tunnels_max = size->tunnels,
+		.tunnel_slots_max = size->tunnels,
+		.tenants_max = size->tenants,
+		.sas_max = size->sas,
+		.neighbors_max = size->neighbors,
 	};
-	if (!world->pool || !lane->sas || !world->spis)
+}
+
+/* The writer of routes and allow sets, as control has it. */
+static void make_tries(struct world *world)
+{
+	world->meta.epoch = 1;
+	if (spw_grace_create(&world->grace, &world->meta, world->workers, GRACE_MAX) != 0)
+		abort();
+	world->tries = spw_trie_pool_create(world->units, world->size.trie_units);
+	if (!world->tries)
+		abort();
+	spw_trie_marked(world->tries);
+}
+
+struct world *world_create_sized(const struct world_size *size)
+{
+	struct world *world = array_of(1, sizeof(*world));
+	struct spw_lane *lane = &world->lane;
+
+	world->size = *size;
+	make_tables(world);
+	make_tries(world);
+	lane->workers = 1;
+	lane->now_ns = 1000000000;
+	lane->row = &world->row;
+	lane->counters = world->counters;
+	lane->tunnel_in_buckets = array_of(size->tunnels, sizeof(struct spw_bucket));
+	lane->tunnel_out_buckets = array_of(size->tunnels, sizeof(struct spw_bucket));
+	lane->tenant_buckets = array_of(size->tenants, sizeof(struct spw_bucket));
+	lane->sas = spw_sa_table_create(size->sas);
+	if (!lane->sas)
+		abort();
+	return world;
+}
+
+struct world *world_create(uint32_t sas_max)
+{
+	struct world *world = world_create_sized(&(struct world_size){
+		.sas = sas_max,
+		.tunnels = WORLD_TUNNELS,
+		.tenants = WORLD_TENANTS,
+		.neighbors = WORLD_NEIGHBORS,
+		.trie_units = WORLD_TRIE_UNITS,
+	});
+	world->pool = pool_get();
+	if (!world->pool)
 		abort();
 	return world;
 }
@@ -75,7 +130,20 @@ struct world *world_create(uint32_t sas_max)
 void world_destroy(struct world *world)
 {
 	spw_sa_table_destroy(world->lane.sas);
+	free(world->lane.tunnel_in_buckets);
+	free(world->lane.tunnel_out_buckets);
+	free(world->lane.tenant_buckets);
+	free(world->counters);
+	spw_grace_destroy(world->grace);
+	spw_trie_pool_destroy(world->tries);
+	free(world->workers);
+	free(world->units);
+	free(world->neighbors);
+	free(world->rates);
+	free(world->tunnels);
+	free(world->tunnel_roots);
 	free(world->spis);
+	free(world->tenants);
 	free(world);
 }
 
@@ -87,6 +155,7 @@ void world_stages(struct spw_lane *lane)
 	spw_stage_police(lane, &lane->burst);
 	spw_stage_route(lane, &lane->burst);
 	spw_stage_esp_out(lane, &lane->burst);
+	spw_stage_handoff(lane, &lane->burst);
 }
 
 uint32_t world_mbufs_out(const struct world *world)

@@ -4,99 +4,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "control/text.h"
 #include "tests/unit/dataplane/world.h"
-
-struct prefix {
-	unsigned __int128 bits; /* left-aligned, the trie's two zero bits in front already */
-	uint32_t len;           /* with these two bits */
-	uint32_t leaf;
-};
-
-static struct prefix parse_prefix(const struct world_prefix *in)
-{
-	struct prefix out = {.leaf = in->leaf};
-	char text[64];
-	uint8_t addr[16] = {0};
-
-	snprintf(text, sizeof(text), "%s", in->text);
-	char *slash = strchr(text, '/');
-	if (!slash)
-		abort();
-	*slash = 0;
-	if (inet_pton(strchr(text, ':') ? AF_INET6 : AF_INET, text, addr) != 1)
-		abort();
-	for (int k = 0; k < 16; k++)
-		out.bits = out.bits << 8 | addr[k];
-	out.len = (uint32_t)atoi(slash + 1) + 2;
-	return out;
-}
-
-/* The 6 bits of chunk `level`, counted with the two zero bits in front of the address. */
-static uint32_t chunk_of(const struct prefix *prefix, uint32_t level)
-{
-	uint32_t chunk = 0;
-	for (uint32_t k = 0; k < 6; k++) {
-		uint32_t bit = level * 6 + k; /* 0 and 1: the bits in front; 130 and up: none */
-		uint32_t value = 0;
-		if (bit >= 2 && bit < 130)
-			value = (uint32_t)(prefix->bits >> (129 - bit)) & 1;
-		chunk = chunk << 1 | value;
-	}
-	return chunk;
-}
-
-/* Fills node `index` with the prefixes that end in it, in the order of their bits, and makes its
- * children. cnt prefixes, all of them below this node. */
-static void build_node(struct world *world, uint32_t index, const struct prefix *prefixes,
-		       size_t cnt, uint32_t level)
-{
-	struct spw_trie_node *node = &world->nodes[index];
-	struct prefix *below = calloc(cnt ? cnt : 1, sizeof(*below));
-
-	node->leaf_base = world->leaves_cnt;
-	for (uint32_t bit = 1; bit < 64; bit++) {
-		for (size_t k = 0; k < cnt; k++) {
-			uint32_t rest = prefixes[k].len - level * 6;
-			if (rest > 5 ||
-			    (1u << rest | chunk_of(&prefixes[k], level) >> (6 - rest)) != bit)
-				continue;
-			node->prefixes |= 1ull << bit;
-			world->leaves[world->leaves_cnt / 2].leaf[world->leaves_cnt % 2] =
-				prefixes[k].leaf;
-			world->leaves_cnt++;
-		}
-	}
-	for (size_t k = 0; k < cnt; k++) {
-		if (prefixes[k].len - level * 6 > 5)
-			node->children |= 1ull << chunk_of(&prefixes[k], level);
-	}
-	node->child_base = world->nodes_cnt;
-	world->nodes_cnt += (uint32_t)__builtin_popcountll(node->children);
-	if (world->nodes_cnt > WORLD_TRIE_NODES || world->leaves_cnt > WORLD_TRIE_LEAVES)
-		abort();
-	uint32_t child = node->child_base;
-	for (uint32_t chunk = 0; chunk < 64; chunk++) {
-		size_t below_cnt = 0;
-		for (size_t k = 0; k < cnt; k++) {
-			if (prefixes[k].len - level * 6 > 5 &&
-			    chunk_of(&prefixes[k], level) == chunk)
-				below[below_cnt++] = prefixes[k];
-		}
-		if (below_cnt)
-			build_node(world, child++, below, below_cnt, level + 1);
-	}
-	free(below);
-}
 
 uint32_t world_trie(struct world *world, const struct world_prefix *prefixes, size_t cnt)
 {
-	struct prefix *parsed = calloc(cnt, sizeof(*parsed));
-	uint32_t root = world->nodes_cnt++;
+	struct spw_trie_txn *txn;
+	struct spw_prefix prefix;
+	const char *expected;
+	uint32_t root = 0;
 
-	for (size_t k = 0; k < cnt; k++)
-		parsed[k] = parse_prefix(&prefixes[k]);
-	build_node(world, root, parsed, cnt, 0);
-	free(parsed);
+	if (spw_trie_txn_begin(world->tries, &txn) != 0)
+		abort();
+	for (size_t k = 0; k < cnt; k++) {
+		if (spw_prefix_parse(prefixes[k].text, &prefix, &expected) != 0 ||
+		    spw_trie_insert(txn, &root, &prefix, prefixes[k].leaf, false) != 0)
+			abort();
+	}
+	if (spw_trie_txn_seal(txn, world->grace) != 0)
+		abort();
+	spw_trie_txn_retire(txn);
 	return root;
 }
 

@@ -20,7 +20,7 @@
 #include "control/daemon/publish.h"
 
 #define SLOTS_MAX 8u
-#define NODES_MAX 1024u
+#define UNITS_MAX 1024u
 
 struct tables {
 	struct spw_meta meta;
@@ -30,8 +30,7 @@ struct tables {
 	struct spw_tunnel tunnels[SLOTS_MAX];
 	struct spw_tenant tenants[2];
 	union spw_neighbor neighbors[WORLD_NEIGHBORS_MAX];
-	struct spw_trie_node nodes[NODES_MAX];
-	struct spw_trie_leaves leaves[NODES_MAX];
+	struct spw_trie_unit units[UNITS_MAX];
 };
 
 struct spw_node *world_node;
@@ -217,8 +216,7 @@ static void new_node(void)
 	maps->tunnels = tables->tunnels;
 	maps->tenants = tables->tenants;
 	maps->neighbors = tables->neighbors;
-	maps->route_nodes = tables->nodes;
-	maps->route_leaves = tables->leaves;
+	maps->route_units = tables->units;
 	maps->workers = tables->workers;
 	world_node->listen_port = 4500;
 	memcpy(world_node->interfaces, interfaces, sizeof(interfaces));
@@ -231,8 +229,7 @@ static void new_node(void)
 	assert_int_equal(spw_slots_open(&neighbor_ids, WORLD_NEIGHBORS_MAX), 0);
 	assert_int_equal(spw_grace_create(&world_node->grace, &tables->meta, tables->workers, 256),
 			 0);
-	world_node->tries =
-		spw_trie_pool_create(tables->nodes, NODES_MAX, tables->leaves, 2 * NODES_MAX);
+	world_node->tries = spw_trie_pool_create(tables->units, UNITS_MAX);
 	assert_non_null(world_node->tries);
 	for (unsigned int family = 0; family < 2; family++)
 		assert_int_equal(
@@ -261,8 +258,7 @@ void world_tables(void)
 					 .tunnels_max = WORLD_TUNNELS_MAX,
 					 .tunnel_slots_max = SLOTS_MAX,
 					 .tenants_max = 2,
-					 .route_nodes_max = NODES_MAX,
-					 .route_leaves_max = 2 * NODES_MAX,
+					 .route_units_max = UNITS_MAX,
 					 .neighbors_max = WORLD_NEIGHBORS_MAX,
 					 .epoch = 1};
 	memset(blue.route_root, 0, sizeof(blue.route_root));

@@ -135,7 +135,8 @@ struct spw_msg_ready client_ready_msg(void)
 	return (struct spw_msg_ready){.head.type = SPW_MSG_READY,
 				      .instance = INSTANCE,
 				      .workers = 2,
-				      .aead = "open\nssl"};
+				      .aead = "open\nssl",
+				      .aead_why = "it is \033[31mfast"};
 }
 
 /* Receives SETUP; returns how many descriptors came with it, all client_closed. */

@@ -250,7 +250,7 @@ static void test_key_files(void **state)
 	unlink(path);
 	assert_int_equal(spw_key_file_read(keys, path, file_cases[0].lengths, secret, "t1",
 					   (struct spw_place){0}, &error),
-			 -ENOENT);
+			 -ENOKEY);
 	assert_int_equal(spw_key_file_read(keys, dir, file_cases[0].lengths, secret, "t1",
 					   (struct spw_place){0}, &error),
 			 -EINVAL);

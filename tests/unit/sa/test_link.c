@@ -83,7 +83,9 @@ static void test_conversation(void **state)
 	assert_true(json_is_true(json_object_get(text, "connected")));
 	assert_int_equal(json_integer_value(json_object_get(text, "pid")), getpid());
 	assert_int_equal(json_array_size(json_object_get(text, "workers")), 2);
-	assert_string_equal(json_string_value(json_object_get(text, "aead")), "open");
+	assert_string_equal(json_string_value(json_object_get(text, "aead")), "open?ssl");
+	assert_string_equal(json_string_value(json_object_get(text, "aead_why")),
+			    "it is ?[31mfast");
 	json_decref(text);
 	close(fd);
 	world_run(loop, 20);

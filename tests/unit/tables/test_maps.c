@@ -100,7 +100,6 @@ static void test_create(void **state)
 	assert_int_equal(maps.meta->tenants_max, 4);
 	assert_int_equal(maps.meta->tunnel_slots_max, 10 + 2 + 64);
 	assert_int_equal(maps.meta->sas_max, 10 * 2 * 4 + 1);
-	assert_int_equal(maps.meta->route_leaves_max % 2, 0);
 	assert_int_equal(maps.meta->neighbors_max, SPW_NEIGHBORS_MAX);
 	assert_int_equal(maps.meta->epoch, 1);
 	assert_true(maps.meta->tables_id != 0);
@@ -109,8 +108,7 @@ static void test_create(void **state)
 	 */
 	maps.counters[SPW_WORKERS_MAX * 11 - 1].replays = 7;
 	maps.rates[11 + 4 - 1].in_cap = 8;
-	maps.route_nodes[maps.meta->route_nodes_max - 1].child_base = 9;
-	maps.route_leaves[maps.meta->route_leaves_max / 2 - 1].leaf[1] = 10;
+	maps.route_units[maps.meta->route_units_max - 1].word[3] = 10;
 	maps.workers[SPW_WORKERS_MAX - 1].loops = 11;
 	struct spw_tunnel_counters counters;
 	uint32_t key = SPW_WORKERS_MAX * 11 - 1;
@@ -122,10 +120,10 @@ static void test_create(void **state)
 	key = SPW_WORKERS_MAX - 1;
 	assert_int_equal(bpf_map_lookup_elem(maps.fd[SPW_MAP_WORKERS], &key, &row), 0);
 	assert_int_equal(row.loops, 11);
-	struct spw_trie_leaves leaves;
-	key = maps.meta->route_leaves_max / 2 - 1;
-	assert_int_equal(bpf_map_lookup_elem(maps.fd[SPW_MAP_ROUTE_LEAVES], &key, &leaves), 0);
-	assert_int_equal(leaves.leaf[1], 10);
+	struct spw_trie_unit unit;
+	key = maps.meta->route_units_max - 1;
+	assert_int_equal(bpf_map_lookup_elem(maps.fd[SPW_MAP_ROUTE_UNITS], &key, &unit), 0);
+	assert_int_equal(unit.word[3], 10);
 	spw_maps_close(&maps);
 	spw_maps_close(&maps); /* twice does no harm */
 }
@@ -166,13 +164,16 @@ static void test_reopen_keeps_everything(void **state)
 static void test_layout_mismatch(void **state)
 {
 	struct spw_maps maps;
+	char says[64];
 
 	(void)state;
 	assert_int_equal(open_maps(&maps, &limits), 0);
 	maps.meta->layout_version++;
 	spw_maps_close(&maps);
 	assert_int_equal(open_maps(&maps, &limits), -ESTALE);
-	expect_why("layout version 2, expected 1");
+	snprintf(says, sizeof(says), "layout version %u, expected %u", SPW_LAYOUT_VERSION + 1,
+		 SPW_LAYOUT_VERSION);
+	expect_why(says);
 	expect_why("--remove");
 	assert_true(there("meta")); /* refused, not removed */
 
@@ -198,13 +199,13 @@ static void test_size_mismatch(void **state)
 	assert_int_equal(open_maps(&maps, &limits), 0);
 	spw_maps_close(&maps);
 	static const char *const says[] = {"tunnels 10, expected 11", "tenants 3, expected 4",
-					   "route nodes",
+					   "route units",
 					   "SAs (4 x tunnels x workers) 80, expected 120"};
 	for (int i = 0; i < 4; i++) {
 		other = limits;
 		other.tunnels += i == 0;
 		other.tenants += i == 1;
-		other.routes += i == 2;
+		other.routes += i == 2 ? 16 : 0;
 		other.workers += i == 3;
 		assert_int_equal(open_maps(&maps, &other), -ESTALE);
 		expect_why(says[i]);

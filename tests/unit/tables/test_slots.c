@@ -148,7 +148,7 @@ static void test_blocks_random(void **state)
 	for (int n = 0; n < 50000; n++) {
 		if (random_next(&seed) % 10 < (n / 3000 % 2 ? 4 : 6)) {
 			uint64_t dice = random_next(&seed);
-			uint32_t most = dice % 4 ? 4 : SPW_BLOCK_UNITS_MAX;
+			uint32_t most = dice % 4 ? 4 : SPW_BLOCK_LISTS + 8;
 			model_take(model, &blocks, 1 + (uint32_t)(dice >> 8) % most);
 		} else if (model->held_cnt) {
 			model_give(model, &blocks,

@@ -2,8 +2,7 @@
 /* The writer of the tries: small cases, every length, transactions, a full pool. */
 #include "tests/unit/tables/trie_fixture.h"
 
-#define NODES 8192u
-#define LEAVES 8192u
+#define UNITS 8192u
 
 static uint32_t get(const struct fixture *fixture, uint32_t root, const char *text)
 {
@@ -100,7 +99,7 @@ static void test_truth_table(void **state)
 		struct fixture fixture;
 		uint32_t roots[2] = {0, 0}, published = 0;
 
-		fixture_open(&fixture, NODES, LEAVES);
+		fixture_open(&fixture, UNITS);
 		struct spw_trie_txn *txn = fixture_begin(&fixture);
 		for (uint32_t i = 0; i < 6 && truth->prefixes[i]; i++)
 			insert(txn, &roots[strchr(truth->prefixes[i], ':') != NULL],
@@ -164,7 +163,7 @@ static void chain_run(unsigned int family, const uint8_t addr[16], int step)
 	uint32_t root = 0, published = 0;
 	bool there[129] = {false};
 
-	fixture_open(&fixture, NODES, LEAVES);
+	fixture_open(&fixture, UNITS);
 	struct spw_trie_txn *txn = fixture_begin(&fixture);
 	for (unsigned int i = 0; i < cnt; i++) {
 		unsigned int bits = i * 7 % cnt; /* 7 divides neither 33 nor 129 */
@@ -185,8 +184,7 @@ static void chain_run(unsigned int family, const uint8_t addr[16], int step)
 	}
 	assert_int_equal(root, 0);
 	fixture_commit(&fixture, txn, &published, root);
-	assert_int_equal(fixture_usage(&fixture).nodes_used, 0);
-	assert_int_equal(fixture_usage(&fixture).leaves_used, 0);
+	assert_int_equal(fixture_usage(&fixture).units_used, 0);
 	fixture_close(&fixture);
 }
 
@@ -217,7 +215,7 @@ static void test_errors(void **state)
 	struct spw_prefix good = prefix_of("10.0.0.0/8"), bad;
 
 	(void)state;
-	fixture_open(&fixture, NODES, LEAVES);
+	fixture_open(&fixture, UNITS);
 	struct spw_trie_txn *txn = fixture_begin(&fixture);
 	assert_int_equal(spw_trie_txn_begin(fixture.pool, &other), -EBUSY);
 	assert_int_equal(spw_trie_remove(txn, &root, &good), -ENOENT);
@@ -268,7 +266,7 @@ static void test_errors(void **state)
 	assert_int_equal(spw_trie_txn_seal(txn, fixture.grace), -EINVAL);
 	assert_int_equal(spw_trie_insert(txn, &root, &longer, 1, false), -EINVAL);
 	assert_int_equal(spw_trie_remove(txn, &root, &good), -EINVAL);
-	assert_int_equal(spw_trie_clear(txn, &root), -EINVAL);
+	assert_int_equal(spw_trie_clear(txn, &root, 4), -EINVAL);
 	published = root;
 	spw_trie_txn_retire(txn);
 	assert_int_equal(lookup_text(&fixture, published, "10.9.9.9"), 1);
@@ -278,19 +276,16 @@ static void test_errors(void **state)
 /* ---- transactions ------------------------------------------------------------------------- */
 
 struct image {
-	struct spw_trie_node *nodes;
-	struct spw_trie_leaves *leaves;
+	struct spw_trie_unit *units;
 	struct spw_trie_usage usage;
 };
 
 static struct image image_take(const struct fixture *fixture)
 {
-	struct image image = {.nodes = malloc(fixture->nodes_max * sizeof(*image.nodes)),
-			      .leaves = malloc(fixture->leaves_max / 2 * sizeof(*image.leaves)),
+	struct image image = {.units = malloc(fixture->units_max * sizeof(*image.units)),
 			      .usage = fixture_usage(fixture)};
-	assert_true(image.nodes && image.leaves);
-	memcpy(image.nodes, fixture->nodes, fixture->nodes_max * sizeof(*image.nodes));
-	memcpy(image.leaves, fixture->leaves, fixture->leaves_max / 2 * sizeof(*image.leaves));
+	assert_non_null(image.units);
+	memcpy(image.units, fixture->units, fixture->units_max * sizeof(*image.units));
 	return image;
 }
 
@@ -298,17 +293,14 @@ static struct image image_take(const struct fixture *fixture)
 static void image_check(const struct fixture *fixture, struct image *image)
 {
 	struct spw_trie_usage usage = fixture_usage(fixture);
-	assert_memory_equal(image->nodes, fixture->nodes,
-			    fixture->nodes_max * sizeof(*image->nodes));
-	assert_memory_equal(image->leaves, fixture->leaves,
-			    fixture->leaves_max / 2 * sizeof(*image->leaves));
+	assert_memory_equal(image->units, fixture->units,
+			    fixture->units_max * sizeof(*image->units));
 	assert_memory_equal(&image->usage, &usage, sizeof(usage));
 }
 
 static void image_free(struct image *image)
 {
-	free(image->nodes);
-	free(image->leaves);
+	free(image->units);
 }
 
 static void test_abort_changes_nothing(void **state)
@@ -318,10 +310,10 @@ static void test_abort_changes_nothing(void **state)
 	uint32_t roots[2] = {0, 0}, published = 0;
 
 	(void)state;
-	fixture_open(&fixture, 65536, 32768);
+	fixture_open(&fixture, 65536);
 	struct spw_trie_txn *txn = fixture_begin(&fixture);
-	fill(txn, &roots[0], 4, &seed, 1000);
-	fill(txn, &roots[1], 6, &seed, 500);
+	fill(&fixture, txn, &roots[0], 4, &seed, 1000);
+	fill(&fixture, txn, &roots[1], 6, &seed, 500);
 	fixture_commit(&fixture, txn, &published, roots[0]);
 
 	for (int round = 0; round < 4; round++) {
@@ -332,11 +324,12 @@ static void test_abort_changes_nothing(void **state)
 		change_much(txn, &changed[0], 4, &seed, 500);
 		change_much(txn, &changed[1], 6, &seed, 300);
 		if (round & 1)
-			assert_int_equal(spw_trie_clear(txn, &changed[round / 2]), 0);
+			assert_int_equal(
+				spw_trie_clear(txn, &changed[round / 2], round / 2 ? 6 : 4), 0);
 		if (round & 2)
 			assert_int_equal(spw_trie_txn_seal(txn, fixture.grace), 0);
-		assert_memory_not_equal(image.nodes, fixture.nodes,
-					fixture.nodes_max * sizeof(*image.nodes));
+		assert_memory_not_equal(image.units, fixture.units,
+					fixture.units_max * sizeof(*image.units));
 		spw_trie_txn_abort(txn);
 		image_check(&fixture, &image);
 		assert_int_equal(spw_grace_room(fixture.grace), FIXTURE_LIMBO);
@@ -353,9 +346,9 @@ static void test_published_stays_until_retired(void **state)
 	uint32_t published = 0, root = 0;
 
 	(void)state;
-	fixture_open(&fixture, 65536, 32768);
+	fixture_open(&fixture, 65536);
 	struct spw_trie_txn *txn = fixture_begin(&fixture);
-	fill(txn, &root, 4, &seed, 1000);
+	fill(&fixture, txn, &root, 4, &seed, 1000);
 	fixture_commit(&fixture, txn, &published, root);
 
 	/* A worker that sits in the middle of a burst. */
@@ -368,21 +361,21 @@ static void test_published_stays_until_retired(void **state)
 		before[i] = lookup(&fixture, old_root, 4, addrs[i]);
 	}
 	txn = fixture_begin(&fixture);
-	assert_int_equal(spw_trie_clear(txn, &root), 0);
+	assert_int_equal(spw_trie_clear(txn, &root, 4), 0);
 	assert_int_equal(spw_trie_txn_seal(txn, fixture.grace), 0);
 	published = root;
 	spw_trie_txn_retire(txn);
 	assert_int_equal(spw_grace_drain(fixture.grace, 100), -ETIMEDOUT);
-	assert_int_not_equal(fixture_usage(&fixture).nodes_used, 0);
+	assert_int_not_equal(fixture_usage(&fixture).units_used, 0);
 	for (int i = 0; i < 256; i++)
 		assert_int_equal(lookup(&fixture, old_root, 4, addrs[i]), before[i]);
 
 	fixture.workers[0].epoch = 0;
 	assert_int_equal(spw_grace_drain(fixture.grace, 5000), 0);
-	assert_int_equal(fixture_usage(&fixture).nodes_used, 0);
-	assert_int_equal(fixture_usage(&fixture).leaves_used, 0);
-	for (uint32_t i = 0; i < fixture.nodes_max; i++)
-		assert_int_equal(fixture.nodes[i].children | fixture.nodes[i].prefixes, 0);
+	assert_int_equal(fixture_usage(&fixture).units_used, 0);
+	for (uint32_t i = 0; i < fixture.units_max; i++)
+		for (uint32_t w = 0; w < SPW_TRIE_UNIT_WORDS; w++)
+			assert_int_equal(fixture.units[i].word[w], 0);
 	fixture_close(&fixture);
 }
 
@@ -393,7 +386,7 @@ static void test_replace(void **state)
 	struct spw_prefix prefix = prefix_of("10.1.0.0/16");
 
 	(void)state;
-	fixture_open(&fixture, NODES, LEAVES);
+	fixture_open(&fixture, UNITS);
 	struct spw_trie_txn *txn = fixture_begin(&fixture);
 	insert(txn, &root, "10.1.0.0/16", 1);
 	insert(txn, &root, "10.1.128.0/17", 2);
@@ -414,7 +407,7 @@ static void test_replace(void **state)
 
 /* ---- a full pool -------------------------------------------------------------------------- */
 
-static void full_run(uint32_t nodes_max, uint32_t leaves_max)
+static void test_full_pool(void **state)
 {
 	struct fixture fixture;
 	uint64_t seed = 31337;
@@ -423,7 +416,8 @@ static void full_run(uint32_t nodes_max, uint32_t leaves_max)
 	uint32_t cnt = 0;
 	int error = 0;
 
-	fixture_open(&fixture, nodes_max, leaves_max);
+	(void)state;
+	fixture_open(&fixture, 128);
 	while (error == 0) { /* each in a transaction of its own, as a person does */
 		struct spw_trie_txn *txn = fixture_begin(&fixture);
 		struct image image = image_take(&fixture);
@@ -460,18 +454,11 @@ static void full_run(uint32_t nodes_max, uint32_t leaves_max)
 		fixture_commit(&fixture, txn, &published, root);
 	}
 	assert_int_equal(root, 0);
-	assert_int_equal(fixture_usage(&fixture).nodes_used, 0);
+	assert_int_equal(fixture_usage(&fixture).units_used, 0);
 	txn = fixture_begin(&fixture);
 	assert_int_equal(spw_trie_insert(txn, &root, &refused, 1, false), 0);
 	fixture_commit(&fixture, txn, &published, root);
 	fixture_close(&fixture);
-}
-
-static void test_full_pool(void **state)
-{
-	(void)state;
-	full_run(512, 4096); /* nodes run out */
-	full_run(8192, 32);  /* leaves run out */
 }
 
 int main(void)

@@ -104,7 +104,7 @@ static void test_lookups_during_changes(void **state)
 	uint32_t root = 0;
 
 	(void)state;
-	fixture_open_limbo(&fixture, 65536, 65536, 32);
+	fixture_open_limbo(&fixture, 65536, 32);
 	struct spw_trie_txn *txn = fixture_begin(&fixture);
 	for (uint32_t i = 0; i < STABLE_CNT; i++) {
 		struct spw_prefix prefix = prefix4(network(i, true), 26);

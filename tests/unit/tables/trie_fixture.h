@@ -21,9 +21,8 @@
 #include "ebpf/trie.h"
 
 struct fixture {
-	struct spw_trie_node *nodes;
-	struct spw_trie_leaves *leaves;
-	uint32_t nodes_max, leaves_max;
+	struct spw_trie_unit *units;
+	uint32_t units_max;
 	struct spw_trie_pool *pool;
 	struct spw_meta *meta;
 	struct spw_worker_row *workers;
@@ -33,40 +32,35 @@ struct fixture {
 
 static inline void fixture_pool(struct fixture *fixture)
 {
-	fixture->pool = spw_trie_pool_create(fixture->nodes, fixture->nodes_max, fixture->leaves,
-					     fixture->leaves_max);
+	fixture->pool = spw_trie_pool_create(fixture->units, fixture->units_max);
 	assert_non_null(fixture->pool);
 }
 
-static inline void fixture_open_limbo(struct fixture *fixture, uint32_t nodes_max,
-				      uint32_t leaves_max, uint32_t limbo_max)
+static inline void fixture_open_limbo(struct fixture *fixture, uint32_t units_max,
+				      uint32_t limbo_max)
 {
-	fixture->nodes_max = nodes_max;
-	fixture->leaves_max = leaves_max;
-	fixture->nodes = calloc(nodes_max, sizeof(*fixture->nodes));
-	fixture->leaves = calloc(leaves_max / 2, sizeof(*fixture->leaves));
+	fixture->units_max = units_max;
+	fixture->units = aligned_alloc(SPW_CACHE_LINE, units_max * sizeof(*fixture->units));
 	fixture->meta = aligned_alloc(SPW_CACHE_LINE, sizeof(*fixture->meta));
 	fixture->workers =
 		aligned_alloc(SPW_CACHE_LINE, SPW_WORKERS_MAX * sizeof(*fixture->workers));
-	assert_true(fixture->nodes && fixture->leaves && fixture->meta && fixture->workers);
+	assert_true(fixture->units && fixture->meta && fixture->workers);
+	memset(fixture->units, 0, units_max * sizeof(*fixture->units));
 	memset(fixture->meta, 0, sizeof(*fixture->meta));
 	memset(fixture->workers, 0, SPW_WORKERS_MAX * sizeof(*fixture->workers));
 	fixture->meta->epoch = 1;
 	assert_int_equal(
 		spw_grace_create(&fixture->grace, fixture->meta, fixture->workers, limbo_max), 0);
-	fixture->view = (struct spw_trie){.nodes = fixture->nodes,
-					  .leaves = fixture->leaves,
-					  .nodes_max = nodes_max,
-					  .leaves_max = leaves_max};
+	fixture->view = (struct spw_trie){fixture->units, units_max};
 	fixture_pool(fixture);
 	spw_trie_marked(fixture->pool);
 }
 
 #define FIXTURE_LIMBO 4u
 
-static inline void fixture_open(struct fixture *fixture, uint32_t nodes_max, uint32_t leaves_max)
+static inline void fixture_open(struct fixture *fixture, uint32_t units_max)
 {
-	fixture_open_limbo(fixture, nodes_max, leaves_max, FIXTURE_LIMBO);
+	fixture_open_limbo(fixture, units_max, FIXTURE_LIMBO);
 }
 
 static inline void fixture_close(struct fixture *fixture)
@@ -74,8 +68,7 @@ static inline void fixture_close(struct fixture *fixture)
 	assert_int_equal(spw_grace_drain(fixture->grace, 5000), 0);
 	spw_grace_destroy(fixture->grace);
 	spw_trie_pool_destroy(fixture->pool);
-	free(fixture->nodes);
-	free(fixture->leaves);
+	free(fixture->units);
 	free(fixture->meta);
 	free(fixture->workers);
 }
@@ -102,6 +95,23 @@ static inline struct spw_trie_usage fixture_usage(const struct fixture *fixture)
 	struct spw_trie_usage usage;
 	spw_trie_usage(fixture->pool, &usage);
 	return usage;
+}
+
+static inline int count_prefix(const struct spw_prefix *prefix, uint32_t leaf, void *arg)
+{
+	(void)prefix;
+	(void)leaf;
+	++*(uint32_t *)arg;
+	return 0;
+}
+
+/* How many prefixes a walk finds. */
+static inline uint32_t fixture_count(const struct fixture *fixture, uint32_t root,
+				     unsigned int family)
+{
+	uint32_t cnt = 0;
+	assert_int_equal(spw_trie_walk(fixture->pool, root, family, count_prefix, &cnt), 0);
+	return cnt;
 }
 
 /* Bits behind prefix->bits become 0. */
@@ -182,13 +192,18 @@ static inline struct spw_prefix random_prefix(uint64_t *seed, unsigned int famil
 	return prefix;
 }
 
-static inline void fill(struct spw_trie_txn *txn, uint32_t *root, unsigned int family,
-			uint64_t *seed, int cnt)
+/* Returns how many of them are different. */
+static inline uint32_t fill(const struct fixture *fixture, struct spw_trie_txn *txn, uint32_t *root,
+			    unsigned int family, uint64_t *seed, uint32_t cnt)
 {
-	for (int i = 0; i < cnt; i++) {
+	uint32_t different = 0;
+
+	for (uint32_t i = 0; i < cnt; i++) {
 		struct spw_prefix prefix = random_prefix(seed, family);
-		assert_int_equal(spw_trie_insert(txn, root, &prefix, (uint32_t)i + 1, true), 0);
+		different += spw_trie_get(fixture->pool, *root, &prefix) == 0;
+		assert_int_equal(spw_trie_insert(txn, root, &prefix, i + 1, true), 0);
 	}
+	return different;
 }
 
 static inline void change_much(struct spw_trie_txn *txn, uint32_t *root, unsigned int family,
