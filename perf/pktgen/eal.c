@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* eal.c - see eal.h. */
+#include "perf/pktgen/eal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+
+#define EAL_OWN_MIB 32u /* devices and their queues, DPDK's tables, rings of virtual devices */
+#define LCORES_TEXT_BYTES 4096u
+#define ARGUMENTS_MAX 24
+
+/* "0,1,5" */
+static void format_allowed(const cpu_set_t *allowed, char *text, size_t bytes)
+{
+	size_t used = 0;
+
+	for (int cpu = 0; cpu < CPU_SETSIZE && used < bytes; cpu++)
+		if (CPU_ISSET(cpu, allowed))
+			used += (size_t)snprintf(text + used, bytes - used, "%s%d", used ? "," : "",
+						 cpu);
+}
+
+static int choose_cores(const struct spw_options *options, const cpu_set_t *allowed, int cores[2],
+			char *why, unsigned int why_bytes)
+{
+	char text[512] = "";
+
+	for (int i = 0; i < 2; i++) {
+		cores[i] = options->cores[i];
+		for (int cpu = CPU_SETSIZE - 1; cpu >= 0 && cores[i] < 0; cpu--)
+			if (CPU_ISSET(cpu, allowed))
+				cores[i] = cpu;
+		if (cores[i] < CPU_SETSIZE && CPU_ISSET(cores[i], allowed))
+			continue;
+		format_allowed(allowed, text, sizeof(text));
+		snprintf(why, why_bytes, "--cores %d: this process may run on %s", cores[i], text);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int spw_test_eal_start(struct spw_test_ports *ports, const struct spw_options *options,
+		       const struct spw_interface_facts *facts, uint32_t facts_cnt,
+		       size_t pool_bytes, char *why, unsigned int why_bytes)
+{
+	char memory_mib[16], prefix[48], allowed_text[LCORES_TEXT_BYTES] = "";
+	char lcores[LCORES_TEXT_BYTES + 64];
+	cpu_set_t allowed;
+	int cores[2], cnt = 0;
+	bool pci = false;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		CPU_ZERO(&allowed);
+	int error = choose_cores(options, &allowed, cores, why, why_bytes);
+	if (error)
+		return error;
+	format_allowed(&allowed, allowed_text, sizeof(allowed_text));
+	snprintf(lcores, sizeof(lcores), "0@(%s),1@(%d)", allowed_text, cores[0]);
+	ports->lcores[0] = ports->lcores[1] = 1;
+	if (cores[0] != cores[1]) {
+		snprintf(lcores, sizeof(lcores), "0@(%s),1@(%d),2@(%d)", allowed_text, cores[0],
+			 cores[1]);
+		ports->lcores[1] = 2;
+	}
+	snprintf(memory_mib, sizeof(memory_mib), "%zu", (pool_bytes >> 20) + 1 + EAL_OWN_MIB);
+	snprintf(prefix, sizeof(prefix), "spw_pktgen_%d", (int)getpid());
+
+	char *arguments[ARGUMENTS_MAX] = {(char *)"spillway-pktgen",
+					  (char *)"--no-huge",
+					  (char *)"--no-telemetry",
+					  (char *)"--no-shconf",
+					  (char *)"--iova-mode=va",
+					  (char *)"--log-level=lib.eal:error",
+					  (char *)"-m",
+					  memory_mib,
+					  (char *)"--file-prefix",
+					  prefix,
+					  (char *)"--main-lcore",
+					  (char *)"0",
+					  (char *)"--lcores",
+					  lcores};
+	while (arguments[cnt])
+		cnt++;
+	for (uint32_t i = 0; i < facts_cnt; i++) {
+		if (facts[i].kind != SPW_PORT_PCI)
+			continue;
+		arguments[cnt++] = (char *)"-a";
+		arguments[cnt++] = (char *)ports->port[i].name;
+		pci = true;
+	}
+	if (!pci)
+		arguments[cnt++] = (char *)"--no-pci";
+	int taken = rte_eal_init(cnt, arguments);
+	/* Made whatever the options say, and left empty. */
+	if (rte_eal_get_runtime_dir()[0])
+		rmdir(rte_eal_get_runtime_dir());
+	if (taken < 0) {
+		snprintf(why, why_bytes, "DPDK did not start: %s; see the lines above",
+			 rte_strerror(rte_errno));
+		return rte_errno ? -rte_errno : -EIO;
+	}
+	return 0;
+}
