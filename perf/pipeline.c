@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pipeline.c - spw-bench-pipeline: what a packet costs a worker, beside what nobody can save.
+ *
+ * The product's own loop (dataplane/worker.c) runs over DPDK ports: packets come in by pcap ports,
+ * from memory, over and over, and leave by a null port. Every packet is of a tunnel drawn at
+ * random.
+ *
+ * How it is measured: in rounds, each with one pass of the packets through the worker, one through
+ * the bare ports and some bursts through the AEAD alone, so that whatever else the machine does
+ * meets all three. The first quarter of a pass warms the caches up and is not timed. Before a pass
+ * that decrypts, all replay windows are taken back, so that every sequence number is fresh; then
+ * that work is swept out of the cache, unless all tunnels fit there anyway. Reported is the lowest
+ * tenth of the rounds: what lies above is the machine's.
+ */
+#include <getopt.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_log.h>
+
+#include "dataplane/arena.h"
+#include "dataplane/eal.h"
+#include "perf/pipeline.h"
+
+#define ARENA_BYTES (64u << 20)
+#define EAL_POOL_BYTES (64u << 20)
+#define SOURCES_MAX 2u
+#define SWEEP_BYTES (1u << 20)
+/* The quantile that is reported: round / QUANTILE of all, from the lowest. */
+#define QUANTILE 10u
+
+struct bench {
+	const char *name;
+	uint32_t sources;
+	enum path path[SOURCES_MAX];
+	uint32_t seals, opens; /* AEAD operations for `sources` packets */
+};
+static const struct bench benches[] = {
+	{"encap", 1, {PATH_ENCAP}, 1, 0},
+	{"decap", 1, {PATH_DECAP}, 0, 1},
+	{"hop", 1, {PATH_HOP}, 1, 1},
+	{"gateway", 2, {PATH_ENCAP, PATH_DECAP}, 1, 1},
+};
+static const uint32_t tunnels[] = {64, 1000, TUNNELS_MAX};
+static const uint32_t sizes[] = {64, 128, 512, 1408, SIZE_IMIX};
+
+static struct options {
+	const char *only;
+	const char *provider;
+	int64_t size;     /* -1: all */
+	uint32_t tunnels; /* 0: all */
+	uint32_t rounds;
+	bool profile;
+} options = {.provider = "auto", .size = -1, .rounds = 150};
+
+/* One bench at one size and population, with its ports open. */
+struct run {
+	struct node *node;
+	const struct bench *bench;
+	uint32_t size, cnt; /* cnt: packets of a pass, of each source */
+	struct packets packets[SOURCES_MAX];
+	uint16_t source[SOURCES_MAX];
+	struct floor_aead *seal, *open;
+};
+
+struct result {
+	double ours, io, seal, open;
+};
+
+void broken(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	fprintf(stderr, "spw-bench-pipeline: ");
+	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "\n");
+	va_end(arguments);
+	exit(1);
+}
+
+static void sweep(void)
+{
+	static volatile uint8_t memory[SWEEP_BYTES];
+
+	for (uint32_t k = 0; k < SWEEP_BYTES; k += SPW_CACHE_LINE)
+		memory[k]++;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? -1 : x > y;
+}
+
+static double low(double *values, uint32_t cnt)
+{
+	qsort(values, cnt, sizeof(*values), compare);
+	return values[cnt / QUANTILE];
+}
+
+/* ---- one pass through each ------------------------------------------------------------------ */
+
+static uint64_t sent_packets(const struct spw_worker *worker)
+{
+	uint64_t sent = 0;
+
+	for (uint32_t p = 0; p < SPW_PORTS_MAX; p++)
+		sent += worker->lane.row->ports[p].tx_packets;
+	return sent;
+}
+
+static void pass_prepare(const struct run *run)
+{
+	if (!run->bench->opens)
+		return;
+	node_reset_windows(run->node);
+	if (run->node->tunnels > 64)
+		sweep();
+}
+
+/* Rounds of the worker's loop until `cnt` packets have gone through. */
+static uint64_t work(struct spw_worker *worker, uint32_t cnt)
+{
+	uint64_t start = rte_rdtsc_precise();
+
+	for (uint32_t packets = 0; packets < cnt;)
+		packets += spw_worker_round(worker);
+	return rte_rdtsc_precise() - start;
+}
+
+/* Cycles per packet of the worker. */
+static double pass_ours(const struct run *run)
+{
+	struct spw_worker *worker = run->node->crew.worker[0];
+	uint32_t all = run->cnt * run->bench->sources;
+	uint64_t sent = sent_packets(worker);
+
+	pass_prepare(run);
+	work(worker, all / 4);
+	uint64_t cycles = work(worker, all - all / 4);
+	if (sent_packets(worker) != sent + all) {
+		for (uint32_t k = 0; k < SPW_DROP_CNT; k++)
+			if (worker->lane.row->drops[k])
+				fprintf(stderr, "%s: %llu\n", world_drop_name((int)k),
+					(unsigned long long)worker->lane.row->drops[k]);
+		broken("%s: packets were lost", run->bench->name);
+	}
+	return (double)cycles / (all - all / 4);
+}
+
+static double pass_io(const struct run *run)
+{
+	uint16_t sink = run->node->ports.queue[0].ethdev;
+	uint64_t cycles = 0;
+	uint32_t packets = 0;
+
+	for (uint32_t s = 0; s < run->bench->sources; s++) {
+		uint32_t some;
+		floor_io_cycles(run->source[s], sink, run->cnt / 4, &some);
+		cycles += floor_io_cycles(run->source[s], sink, run->cnt - run->cnt / 4, &some);
+		packets += some;
+	}
+	return (double)cycles / packets;
+}
+
+static double pass_aead(struct floor_aead *floor)
+{
+	floor_aead_cycles(floor);
+	return (double)floor_aead_cycles(floor) / SPW_BURST_MAX;
+}
+
+/* ---- a run ---------------------------------------------------------------------------------- */
+
+static void run_open(struct run *run)
+{
+	struct spw_worker *worker = run->node->crew.worker[0];
+	uint32_t cnt = run->node->tunnels;
+
+	run->cnt = RTE_MAX(256u, RTE_ALIGN_CEIL(2 * cnt, 4 * SPW_BURST_MAX));
+	worker->rx_cnt = run->bench->sources;
+	for (uint32_t s = 0; s < run->bench->sources; s++) {
+		enum path path = run->bench->path[s];
+		packets_make(&run->packets[s], cnt, path, run->size, run->cnt);
+		run->source[s] = port_open_source(run->node->pool, &run->packets[s]);
+		worker->rx[s] = (struct spw_rx){.ethdev = run->source[s],
+						.port = path == PATH_ENCAP ? PORT_LAN : PORT_WAN};
+	}
+	run->seal = floor_aead_create(run->node, run->size, true);
+	run->open = floor_aead_create(run->node, run->size, false);
+}
+
+static void run_close(struct run *run)
+{
+	floor_aead_destroy(run->seal);
+	floor_aead_destroy(run->open);
+	for (uint32_t s = 0; s < run->bench->sources; s++) {
+		port_close_source(run->source[s]);
+		packets_free(&run->packets[s]);
+	}
+	run->node->crew.worker[0]->rx_cnt = 0;
+}
+
+static struct result run_measure(const struct run *run)
+{
+	uint32_t rounds = options.rounds;
+	double *values = calloc(4 * rounds, sizeof(*values));
+	double *ours = values, *io = ours + rounds, *seal = io + rounds, *open = seal + rounds;
+
+	if (!values)
+		broken("no memory");
+	for (uint32_t k = 0; k < rounds; k++) {
+		ours[k] = pass_ours(run);
+		io[k] = pass_io(run);
+		seal[k] = pass_aead(run->seal);
+		open[k] = pass_aead(run->open);
+	}
+	struct result result = {.ours = low(ours, rounds),
+				.io = low(io, rounds),
+				.seal = low(seal, rounds),
+				.open = low(open, rounds)};
+	free(values);
+	return result;
+}
+
+static void print_common(const struct run *run, const char *bench)
+{
+	printf("{\"bench\": \"%s\", ", bench);
+	if (run->size == SIZE_IMIX)
+		printf("\"size\": \"imix\", ");
+	else
+		printf("\"size\": %u, ", run->size);
+	printf("\"provider\": \"%s\", \"tunnels\": %u, \"workers\": 1", spw_aead_provider(),
+	       run->node->tunnels);
+}
+
+static void print_row(const struct run *run, const struct result *result)
+{
+	const struct bench *bench = run->bench;
+	double aead = (bench->seals * result->seal + bench->opens * result->open) / bench->sources;
+	double floor = aead + result->io;
+	double mpps = (double)rte_get_tsc_hz() / result->ours / 1e6;
+	uint64_t bytes = 0;
+
+	for (uint32_t s = 0; s < bench->sources; s++)
+		bytes += run->packets[s].inner_bytes;
+	double inner_bytes = (double)bytes / (run->cnt * bench->sources);
+	print_common(run, bench->name);
+	printf(", \"cycles_per_packet\": %.1f, \"mpps\": %.3f, \"inner_gbps\": %.3f, "
+	       "\"aead_cycles\": %.1f, \"io_cycles\": %.1f, \"floor_cycles\": %.1f, "
+	       "\"over_floor\": %.1f, \"lost\": 0}\n",
+	       result->ours, mpps, mpps * inner_bytes * 8 / 1e3, aead, result->io, floor,
+	       result->ours - floor);
+	fflush(stdout);
+}
+
+/* ---- where the cycles go -------------------------------------------------------------------- */
+
+enum {
+	STAGE_RECEIVE,
+	STAGE_CLASSIFY,
+	STAGE_ESP_IN,
+	STAGE_INNER,
+	STAGE_POLICE,
+	STAGE_ROUTE,
+	STAGE_ESP_OUT,
+	STAGE_TRANSMIT,
+	STAGE_CNT
+};
+static const char *const stage_names[STAGE_CNT] = {"receive", "classify", "esp_in",  "inner",
+						   "police",  "route",    "esp_out", "transmit"};
+
+/* One burst through the stages, as spw_worker_round does it, the clock read between them. Adds to
+ * cycles[stage]; returns the packets. */
+static uint32_t profile_burst(const struct run *run, uint64_t cycles[STAGE_CNT])
+{
+	static void (*const stages[])(struct spw_lane *, struct spw_burst *) = {
+		spw_stage_classify, spw_stage_esp_in, spw_stage_inner,
+		spw_stage_police,   spw_stage_route,  spw_stage_esp_out};
+	struct spw_worker *worker = run->node->crew.worker[0];
+	struct spw_burst *burst = &worker->lane.burst;
+	uint64_t then = rte_rdtsc(), now;
+
+	burst->cnt = rte_eth_rx_burst(worker->rx[0].ethdev, 0, burst->mbuf, SPW_BURST_MAX);
+	for (uint32_t i = 0; i < burst->cnt; i++) {
+		burst->state[i] = SPW_AT_CLASSIFY;
+		burst->port_in[i] = (uint8_t)worker->rx[0].port;
+	}
+	cycles[STAGE_RECEIVE] += (now = rte_rdtsc()) - then;
+	for (uint32_t s = 0; s < RTE_DIM(stages); s++) {
+		then = now;
+		stages[s](&worker->lane, burst);
+		cycles[STAGE_CLASSIFY + s] += (now = rte_rdtsc()) - then;
+	}
+	then = now;
+	spw_transmit(worker, burst);
+	cycles[STAGE_TRANSMIT] += rte_rdtsc() - then;
+	return burst->cnt;
+}
+
+static void run_profile(const struct run *run)
+{
+	double *values = calloc((size_t)options.rounds * STAGE_CNT, sizeof(*values));
+
+	if (!values)
+		broken("no memory");
+	for (uint32_t k = 0; k < options.rounds; k++) {
+		uint64_t warm[STAGE_CNT] = {0}, cycles[STAGE_CNT] = {0};
+		uint32_t packets = 0, timed = 0;
+		pass_prepare(run);
+		while (packets < run->cnt / 4)
+			packets += profile_burst(run, warm);
+		for (; packets < run->cnt; packets += SPW_BURST_MAX, timed += SPW_BURST_MAX)
+			profile_burst(run, cycles);
+		for (uint32_t s = 0; s < STAGE_CNT; s++)
+			values[s * options.rounds + k] = (double)cycles[s] / timed;
+		run->node->crew.worker[0]->lane.now_ns += 1000000;
+	}
+	for (uint32_t s = 0; s < STAGE_CNT; s++) {
+		print_common(run, "profile");
+		printf(", \"path\": \"%s\", \"stage\": \"%s\", \"cycles_per_packet\": %.1f}\n",
+		       run->bench->name, stage_names[s],
+		       low(&values[s * options.rounds], options.rounds));
+	}
+	fflush(stdout);
+	free(values);
+}
+
+/* ---- all of them ---------------------------------------------------------------------------- */
+
+static void measure(struct node *node, const struct bench *bench, uint32_t size)
+{
+	struct run run = {.node = node, .bench = bench, .size = size};
+
+	run_open(&run);
+	if (options.profile) {
+		if (bench->sources == 1)
+			run_profile(&run);
+	} else {
+		struct result result = run_measure(&run);
+		print_row(&run, &result);
+	}
+	run_close(&run);
+}
+
+static bool wanted(const struct bench *bench, uint32_t size)
+{
+	return (!options.only || strcmp(options.only, bench->name) == 0) &&
+	       (options.size < 0 || options.size == size);
+}
+
+static int measure_all(void *argument)
+{
+	struct node *node = argument;
+	uint32_t measured = 0;
+
+	spw_worker_begin(node->crew.worker[0]);
+	for (uint32_t t = 0; t < RTE_DIM(tunnels); t++) {
+		if (options.tunnels && options.tunnels != tunnels[t])
+			continue;
+		node_furnish(node, tunnels[t]);
+		for (uint32_t k = 0; k < RTE_DIM(benches) * RTE_DIM(sizes); k++) {
+			const struct bench *bench = &benches[k / RTE_DIM(sizes)];
+			uint32_t size = sizes[k % RTE_DIM(sizes)];
+			if (!wanted(bench, size))
+				continue;
+			measure(node, bench, size);
+			measured++;
+		}
+	}
+	return measured ? 0 : -1;
+}
+
+static void parse(int argc, char **argv)
+{
+	static const struct option known[] = {
+		{"quick", no_argument, NULL, 'q'},
+		{"only", required_argument, NULL, 'o'},
+		{"size", required_argument, NULL, 's'},
+		{"tunnels", required_argument, NULL, 't'},
+		{"profile", no_argument, NULL, 'p'},
+		{"rounds", required_argument, NULL, 'r'},
+		{"provider", required_argument, NULL, 'a'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		if (option == 'q')
+			options.rounds = 40;
+		else if (option == 'o')
+			options.only = optarg;
+		else if (option == 'a')
+			options.provider = optarg;
+		else if (option == 's')
+			options.size = strcmp(optarg, "imix") == 0 ? (int)SIZE_IMIX : atoi(optarg);
+		else if (option == 't')
+			options.tunnels = (uint32_t)atoi(optarg);
+		else if (option == 'p')
+			options.profile = true;
+		else if (option == 'r')
+			options.rounds = (uint32_t)RTE_MAX(atoi(optarg), 1);
+		else
+			broken("expected [--quick] [--profile] [--only encap|decap|hop|gateway] "
+			       "[--provider auto|openssl|ipsec-mb] [--size 64|128|512|1408|imix] "
+			       "[--tunnels 64|1000|4096] [--rounds N]");
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct node node;
+	struct spw_msg_setup setup = {.workers = 1};
+	struct spw_cpus cpus = {.worker = {sched_getcpu()}};
+	char why[256];
+
+	parse(argc, argv);
+	if (spw_arena_open(ARENA_BYTES) != 0)
+		broken("cannot lock memory for keys: raise `ulimit -l` or run it as root");
+	snprintf(setup.node, sizeof(setup.node), "bench%d", getpid());
+	snprintf(cpus.allowed, sizeof(cpus.allowed), "%d", cpus.worker[0]);
+	rte_log_set_global_level(RTE_LOG_WARNING);
+	if (spw_eal_start(&setup, &cpus, EAL_POOL_BYTES, why, sizeof(why)) != 0)
+		broken("%s", why);
+	if (spw_aead_choose(options.provider, 1, why, sizeof(why)) != 0)
+		broken("%s", why);
+	fprintf(stderr, "AEAD %s: %s\n", spw_aead_provider(), why);
+	node_create(&node);
+	if (rte_eal_remote_launch(measure_all, &node, SPW_WORKER_LCORE(0)) != 0)
+		broken("the worker does not start");
+	/* Asleep: rte_eal_wait_lcore polls, on the very CPU that is to be measured. */
+	while (rte_eal_get_lcore_state(SPW_WORKER_LCORE(0)) == RUNNING)
+		usleep(10000);
+	if (rte_eal_wait_lcore(SPW_WORKER_LCORE(0)) != 0)
+		broken("nothing has this name, size or number of tunnels");
+	return 0;
+}

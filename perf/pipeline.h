@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pipeline.h - the parts of spw-bench-pipeline: a node's tables in plain memory, packets for it,
+ * the ports they come in by, and what the measurements are compared to.
+ *
+ * The node (pipeline_node.c) has one wan and one tenant with a lan, and 64, 1,000 or 4,096 tunnels,
+ * each with SAs of its own in both directions (AES-128-GCM, ESN, a window of 2048), one allowed
+ * /24, one route, and caps of 1 Tbit/s both ways, as has the tenant.
+ *
+ * Who owns the memory: the node, until the process ends. One thread, the worker's.
+ */
+#ifndef SPW_PERF_PIPELINE_H
+#define SPW_PERF_PIPELINE_H
+
+#include "dataplane/crew.h"
+#include "tests/unit/dataplane/world.h"
+
+#define PORT_WAN 0u
+#define PORT_LAN 1u
+#define TUNNELS_MAX 4096u /* ids 1 to the node's number of tunnels */
+#define LAN_HOSTS 64u
+
+struct node {
+	uint32_t tunnels;
+	struct world *world;
+	struct rte_mempool *pool;
+	struct spw_ports ports; /* both send to a null device */
+	struct spw_crew crew;   /* of one worker */
+};
+
+/* Exits with a sentence on stderr: the measurement cannot be made. */
+_Noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* pipeline_node.c. After EAL has started; without tunnels, of which node_furnish gives it some and
+ * takes away those that it had. */
+void node_create(struct node *node);
+void node_furnish(struct node *node, uint32_t tunnels);
+/* The SA of a tunnel as it was added: the peer's half has the same key. */
+struct spw_msg_sa_add node_sa(uint32_t direction, uint32_t tunnel);
+/* Takes every inbound SA back to where no packet was received. */
+void node_reset_windows(struct node *node);
+
+/* ---- packets: pipeline_packets.c ----------------------------------------------------------- */
+
+enum path {
+	PATH_ENCAP, /* lan to wan: a plain packet goes into a tunnel */
+	PATH_DECAP, /* wan to lan */
+	PATH_HOP,   /* wan to wan: out of one tunnel, into another */
+};
+
+#define SIZE_IMIX 0u
+
+struct packet {
+	uint32_t inner_bytes;
+	uint32_t bytes; /* of the frame */
+	uint8_t *frame;
+};
+
+/* What one pass over a port brings: tunnels drawn at random, every sequence number fresh. */
+struct packets {
+	uint32_t cnt;
+	struct packet *packet;
+	uint64_t inner_bytes; /* of all */
+};
+
+/* The inner length of the k-th packet. size: inner bytes, or SIZE_IMIX: seven of 64, four of 570
+ * and one of 1408, mixed. */
+uint32_t packets_inner_bytes(uint32_t size, uint32_t k);
+void packets_make(struct packets *packets, uint32_t tunnels, enum path path, uint32_t size,
+		  uint32_t cnt);
+void packets_free(struct packets *packets);
+
+/* ---- ports: pipeline_ports.c --------------------------------------------------------------- */
+
+/* DPDK's number of a new port that receives the packets over and over (pcap, infinite_rx), and of
+ * one that takes what is sent to it and frees it (null). */
+uint16_t port_open_source(struct rte_mempool *pool, const struct packets *packets);
+void port_close_source(uint16_t ethdev);
+uint16_t port_open_sink(struct rte_mempool *pool);
+
+/* ---- floors: pipeline_floor.c -------------------------------------------------------------- */
+
+/* The AEAD alone: 64 packets in 64 buffers under 64 keys, sealed or opened one after the other. */
+struct floor_aead;
+struct floor_aead *floor_aead_create(const struct node *node, uint32_t size, bool seal);
+void floor_aead_destroy(struct floor_aead *floor);
+uint64_t floor_aead_cycles(struct floor_aead *floor); /* of the 64 packets */
+
+/* Bare I/O: from one port to the other, at least cnt packets; their cycles. */
+uint64_t floor_io_cycles(uint16_t from, uint16_t to, uint32_t cnt, uint32_t *packets);
+
+#endif
