@@ -37,13 +37,6 @@ static __always_inline void spw_trie_fetch(const struct spw_trie *trie, __u32 re
 	__builtin_prefetch(at + (SPW_TRIE_SHAPE(ref) == SPW_TRIE_NODE ? SPW_TRIE_UNIT_WORDS : 0));
 }
 
-/* spw_trie_prefetch fetches what a lookup of the key at `root` reads first, ahead of it. */
-static __always_inline void spw_trie_prefetch(const struct spw_trie *trie, __u32 root,
-					      struct spw_trie_key key)
-{
-	__builtin_prefetch(trie->units->word + spw_trie_first_word(root, key, 0, SPW_TRIE_LEVELS4));
-}
-
 /* The state of a bulk. */
 struct spw_trie_bulk {
 	__u32 ref[SPW_TRIE_BULK_MAX];  /* the block that is next */
