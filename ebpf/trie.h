@@ -58,12 +58,18 @@ struct spw_trie {
 	__u32 units_max; /* entries in units */
 };
 
+/* A word of the whole table, which may lie outside it. */
+static __always_inline const __u64 *spw_trie_at(const struct spw_trie *trie, __u32 word)
+{
+	return &trie->units->word[0] + word;
+}
+
 static __always_inline int spw_trie_word(const struct spw_trie *trie, __u32 index, __u64 *word)
 {
 	if (index / SPW_TRIE_UNIT_WORDS >= trie->units_max)
 		return 0;
 	/* Pairs with control's release store of a slot; free on x86-64. */
-	*word = __atomic_load_n(&trie->units->word[0] + index, __ATOMIC_ACQUIRE);
+	*word = __atomic_load_n(spw_trie_at(trie, index), __ATOMIC_ACQUIRE);
 	return 1;
 }
 
@@ -162,7 +168,7 @@ static __always_inline __u32 spw_trie_mask4(const struct spw_trie *trie, __u32 w
 {
 	if (word / SPW_TRIE_UNIT_WORDS >= trie->units_max)
 		return 0;
-	const __m128i *codes = (const __m128i *)(trie->units->word + word);
+	const __m128i *codes = (const __m128i *)spw_trie_at(trie, word);
 	__m128i addr = _mm_set1_epi32((int)(key.hi >> 32));
 	__u32 mask =
 		spw_trie_mask8(spw_trie_covers4(codes[0], addr), spw_trie_covers4(codes[1], addr));
@@ -219,11 +225,12 @@ static __always_inline __u32 spw_trie_leaf(const struct spw_trie *trie, __u32 wo
 
 #ifndef __bpf__
 /* Whether a list of IPv4 holds one code only, as most allow sets and guards do: then it is compared
- * by itself, with 20 instructions where a unit takes 60. *leaf: 0 where it does not cover the key. */
+ * by itself, with 20 instructions where a unit takes 60. *leaf: 0 where it does not cover the key.
+ */
 static __always_inline int spw_trie_single4(const struct spw_trie *trie, __u32 word,
 					    struct spw_trie_key key, __u32 *leaf)
 {
-	const __u32 *number = (const __u32 *)(trie->units->word + word);
+	const __u32 *number = (const __u32 *)spw_trie_at(trie, word);
 
 	if (word / SPW_TRIE_UNIT_WORDS >= trie->units_max ||
 	    SPW_TRIE_ENTRIES(number[SPW_TRIE_LIST4]) != 1)

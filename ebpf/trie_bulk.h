@@ -31,7 +31,7 @@ static __always_inline __u32 spw_trie_first_word(__u32 ref, struct spw_trie_key 
  * does nothing. */
 static __always_inline void spw_trie_fetch(const struct spw_trie *trie, __u32 ref, __u32 word)
 {
-	const __u64 *at = trie->units->word + word;
+	const __u64 *at = spw_trie_at(trie, word);
 
 	__builtin_prefetch(at);
 	__builtin_prefetch(at + (SPW_TRIE_SHAPE(ref) == SPW_TRIE_NODE ? SPW_TRIE_UNIT_WORDS : 0));
@@ -74,7 +74,7 @@ static __always_inline void spw_trie_bulk_tops(const struct spw_trie *trie,
 			bulk->others[others_cnt] = (__u8)i;
 			others_cnt += shape != 0;
 		}
-		__builtin_prefetch(trie->units->word + word);
+		__builtin_prefetch(spw_trie_at(trie, word));
 	}
 	for (__u32 k = 0; k < direct_cnt; k++) {
 		__u32 i = bulk->direct[k];
@@ -120,7 +120,7 @@ SPW_TRIE_AVX2 static __always_inline void spw_trie_bulk_lists_avx2(const struct 
 
 	for (__u32 i = 0; i < cnt; i++) {
 		__u32 word = bulk->list[i] < words_max ? bulk->list[i] : 0;
-		const __u32 *unit = (const __u32 *)(trie->units->word + word);
+		const __u32 *unit = (const __u32 *)spw_trie_at(trie, word);
 		__m256i addr = _mm256_set1_epi32((int)(keys[i].hi >> 32));
 		__m256i codes = _mm256_load_si256((const __m256i *)unit);
 		__m256i behind = _mm256_xor_si256(codes, _mm256_add_epi32(codes, ones));
