@@ -14,6 +14,7 @@
 #include <bpf/bpf.h>
 
 #include "ebpf/drops.h"
+#include "ebpf/tables_reuse.h"
 #include "frame.h"
 #include "veth.h"
 
@@ -193,29 +194,12 @@ static int load_instance(struct test_node *node, uint32_t port)
 {
 	struct spw_classifier *skel = spw_classifier__open();
 	struct spw_classifier *first = node->instance[0];
-	const int *fd = node->tables.fd;
-	int error = 0;
 
 	if (!skel)
 		return -errno;
 	node->instance[port] = skel;
 	skel->rodata->port_id = port;
-	const struct {
-		struct bpf_map *map;
-		enum spw_map_id table;
-	} tables[] = {
-		{skel->maps.meta, SPW_MAP_META},
-		{skel->maps.ports, SPW_MAP_PORTS},
-		{skel->maps.tenants, SPW_MAP_TENANTS},
-		{skel->maps.spis, SPW_MAP_SPIS},
-		{skel->maps.route_units, SPW_MAP_ROUTE_UNITS},
-		{skel->maps.neighbors, SPW_MAP_NEIGHBORS},
-		{skel->maps.relay_ports, SPW_MAP_RELAY_PORTS},
-		{skel->maps.relays, SPW_MAP_RELAYS},
-		{skel->maps.relay_states, SPW_MAP_RELAY_STATES},
-	};
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		error |= bpf_map__reuse_fd(tables[i].map, fd[tables[i].table]);
+	int error = spw_classifier_tables_reuse(skel, node->tables.fd);
 	if (port > 0) {
 		error |= bpf_map__reuse_fd(skel->maps.classifier_counters,
 					   bpf_map__fd(first->maps.classifier_counters));

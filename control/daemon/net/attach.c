@@ -21,6 +21,7 @@
 #include <bpf/libbpf.h>
 
 #include "classifier.skel.h"
+#include "ebpf/tables_reuse.h"
 
 #define LINK_PREFIX "link_"
 #define XSKS_PREFIX "xsks_"
@@ -182,30 +183,13 @@ static struct spw_classifier *load_instance(const struct spw_attach *attach,
 {
 	char path[PATH_MAX];
 	struct spw_classifier *skel = spw_classifier__open();
-	int error = 0;
 
 	if (!skel)
 		return NULL;
 	skel->rodata->port_id = port->port;
 	skel->rodata->tx_broken = is_veth(port->ifname);
 
-	const struct {
-		struct bpf_map *map;
-		enum spw_map_id table;
-	} tables[] = {
-		{skel->maps.meta, SPW_MAP_META},
-		{skel->maps.ports, SPW_MAP_PORTS},
-		{skel->maps.tenants, SPW_MAP_TENANTS},
-		{skel->maps.spis, SPW_MAP_SPIS},
-		{skel->maps.route_units, SPW_MAP_ROUTE_UNITS},
-		{skel->maps.neighbors, SPW_MAP_NEIGHBORS},
-		{skel->maps.relay_ports, SPW_MAP_RELAY_PORTS},
-		{skel->maps.relays, SPW_MAP_RELAYS},
-		{skel->maps.relay_states, SPW_MAP_RELAY_STATES},
-	};
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) && error == 0; i++)
-		error = bpf_map__reuse_fd(tables[i].map, map_fds[tables[i].table]);
-
+	int error = spw_classifier_tables_reuse(skel, map_fds);
 	if (error == 0)
 		error = bpf_map__reuse_fd(skel->maps.tx_ports, attach->tx_ports_fd);
 
