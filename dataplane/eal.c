@@ -11,10 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <rte_eal.h>
-#include <rte_errno.h>
 #include <rte_launch.h>
 
+#include "dataplane/eal_arguments.h"
 #include "dataplane/ports.h"
 
 /* Beside the packet buffers: 32 device slots with their queues, handoff rings, DPDK's own tables.
@@ -32,19 +31,6 @@
  * share.
  */
 #define SLICE_NS 100000u
-
-#define ARGUMENTS_MAX (24u + 2 * SPW_PORTS_MAX)
-
-struct arguments {
-	int cnt;
-	char *value[ARGUMENTS_MAX];
-};
-
-static void add(struct arguments *arguments, const char *value)
-{
-	if ((uint32_t)arguments->cnt < ARGUMENTS_MAX)
-		arguments->value[arguments->cnt++] = (char *)value;
-}
 
 /* "0@(<allowed>),1@<cpu of worker 0>,..." */
 static int format_lcores(char *text, size_t bytes, const struct spw_msg_setup *setup,
@@ -94,33 +80,33 @@ static size_t hugepages_free_mib(void)
 
 /* Hugepages where a device profits and enough are free; AF_XDP does as well without. Either way
  * there are no files: no second DPDK process shares this one's memory. */
-static void add_memory(struct arguments *arguments, const struct spw_msg_setup *setup,
+static void add_memory(struct spw_eal_arguments *arguments, const struct spw_msg_setup *setup,
 		       const char *memory_mib)
 {
 	if (devices_of(setup) > 0 && hugepages_free_mib() >= strtoul(memory_mib, NULL, 10)) {
-		add(arguments, "--in-memory");
+		spw_eal_add(arguments, "--in-memory");
 	} else {
-		add(arguments, "--no-huge");
-		add(arguments, "--no-shconf");
+		spw_eal_add(arguments, "--no-huge");
+		spw_eal_add(arguments, "--no-shconf");
 	}
-	add(arguments, "-m");
-	add(arguments, memory_mib);
+	spw_eal_add(arguments, "-m");
+	spw_eal_add(arguments, memory_mib);
 }
 
 /* The PCI devices that are ports, and no other. */
-static void add_pci(struct arguments *arguments, const struct spw_msg_setup *setup)
+static void add_pci(struct spw_eal_arguments *arguments, const struct spw_msg_setup *setup)
 {
 	bool any = false;
 
 	for (uint32_t i = 0; i < setup->ports_cnt; i++) {
 		if (!spw_device_is_pci(setup->ports[i].device))
 			continue;
-		add(arguments, "-a");
-		add(arguments, setup->ports[i].device);
+		spw_eal_add(arguments, "-a");
+		spw_eal_add(arguments, setup->ports[i].device);
 		any = true;
 	}
 	if (!any)
-		add(arguments, "--no-pci");
+		spw_eal_add(arguments, "--no-pci");
 }
 
 /* As linux/sched/types.h has it, which cannot stand beside sched.h. */
@@ -145,7 +131,7 @@ static int want_short_slice(void *unused)
 int spw_eal_start(const struct spw_msg_setup *setup, const struct spw_cpus *cpus, size_t pool_bytes,
 		  char *why, unsigned int why_bytes)
 {
-	struct arguments arguments = {0};
+	struct spw_eal_arguments arguments = {0};
 	char memory_mib[16], prefix[48], lcores[512];
 
 	snprintf(memory_mib, sizeof(memory_mib), "%zu",
@@ -156,26 +142,12 @@ int spw_eal_start(const struct spw_msg_setup *setup, const struct spw_cpus *cpus
 			 cpus->allowed);
 		return -E2BIG;
 	}
-	add(&arguments, "spillway-dataplane");
+	spw_eal_add(&arguments, "spillway-dataplane");
 	add_memory(&arguments, setup, memory_mib);
 	add_pci(&arguments, setup);
-	add(&arguments, "--no-telemetry");
-	add(&arguments, "--iova-mode=va"); /* ports.c counts on it */
-	add(&arguments, "--file-prefix");
-	add(&arguments, prefix);
-	add(&arguments, "--main-lcore");
-	add(&arguments, "0");
-	add(&arguments, "--lcores");
-	add(&arguments, lcores);
-	int taken = rte_eal_init(arguments.cnt, arguments.value);
-	/* Made whatever the options say, and left empty. */
-	if (rte_eal_get_runtime_dir()[0])
-		rmdir(rte_eal_get_runtime_dir());
-	if (taken < 0) {
-		snprintf(why, why_bytes, "DPDK did not start: %s; see the lines above",
-			 rte_strerror(rte_errno));
-		return rte_errno ? -rte_errno : -EIO;
-	}
+	int error = spw_eal_init(&arguments, prefix, lcores, why, why_bytes);
+	if (error)
+		return error;
 	rte_eal_mp_remote_launch(want_short_slice, NULL, SKIP_MAIN);
 	rte_eal_mp_wait_lcore();
 	return 0;

@@ -8,12 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <rte_eal.h>
-#include <rte_errno.h>
+#include "dataplane/eal_arguments.h"
 
 #define EAL_OWN_MIB 32u /* devices and their queues, DPDK's tables, rings of virtual devices */
-#define LCORES_TEXT_BYTES 4096u
-#define ARGUMENTS_MAX 24
+#define ALLOWED_TEXT_BYTES 4096u
 
 /* "0,1,5" */
 static void format_allowed(const cpu_set_t *allowed, char *text, size_t bytes)
@@ -45,14 +43,30 @@ static int choose_cores(const struct spw_options *options, const cpu_set_t *allo
 	return 0;
 }
 
+/* Lcore 0 may run anywhere; the sender and the receiver each have a core, or share one. */
+static void format_lcores(struct spw_test_ports *ports, const cpu_set_t *allowed,
+			  const int cores[2], char *text, size_t bytes)
+{
+	char allowed_text[ALLOWED_TEXT_BYTES] = "";
+
+	format_allowed(allowed, allowed_text, sizeof(allowed_text));
+	ports->lcores[0] = ports->lcores[1] = 1;
+	if (cores[0] == cores[1]) {
+		snprintf(text, bytes, "0@(%s),1@(%d)", allowed_text, cores[0]);
+		return;
+	}
+	ports->lcores[1] = 2;
+	snprintf(text, bytes, "0@(%s),1@(%d),2@(%d)", allowed_text, cores[0], cores[1]);
+}
+
 int spw_test_eal_start(struct spw_test_ports *ports, const struct spw_options *options,
 		       const struct spw_interface_facts *facts, uint32_t facts_cnt,
 		       size_t pool_bytes, char *why, unsigned int why_bytes)
 {
-	char memory_mib[16], prefix[48], allowed_text[LCORES_TEXT_BYTES] = "";
-	char lcores[LCORES_TEXT_BYTES + 64];
+	char memory_mib[16], prefix[48], lcores[ALLOWED_TEXT_BYTES + 64];
+	struct spw_eal_arguments arguments = {0};
 	cpu_set_t allowed;
-	int cores[2], cnt = 0;
+	int cores[2];
 	bool pci = false;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
@@ -60,50 +74,23 @@ int spw_test_eal_start(struct spw_test_ports *ports, const struct spw_options *o
 	int error = choose_cores(options, &allowed, cores, why, why_bytes);
 	if (error)
 		return error;
-	format_allowed(&allowed, allowed_text, sizeof(allowed_text));
-	snprintf(lcores, sizeof(lcores), "0@(%s),1@(%d)", allowed_text, cores[0]);
-	ports->lcores[0] = ports->lcores[1] = 1;
-	if (cores[0] != cores[1]) {
-		snprintf(lcores, sizeof(lcores), "0@(%s),1@(%d),2@(%d)", allowed_text, cores[0],
-			 cores[1]);
-		ports->lcores[1] = 2;
-	}
+	format_lcores(ports, &allowed, cores, lcores, sizeof(lcores));
 	snprintf(memory_mib, sizeof(memory_mib), "%zu", (pool_bytes >> 20) + 1 + EAL_OWN_MIB);
 	snprintf(prefix, sizeof(prefix), "spw_pktgen_%d", (int)getpid());
-
-	char *arguments[ARGUMENTS_MAX] = {(char *)"spillway-pktgen",
-					  (char *)"--no-huge",
-					  (char *)"--no-telemetry",
-					  (char *)"--no-shconf",
-					  (char *)"--iova-mode=va",
-					  (char *)"--log-level=lib.eal:error",
-					  (char *)"-m",
-					  memory_mib,
-					  (char *)"--file-prefix",
-					  prefix,
-					  (char *)"--main-lcore",
-					  (char *)"0",
-					  (char *)"--lcores",
-					  lcores};
-	while (arguments[cnt])
-		cnt++;
+	spw_eal_add(&arguments, "spillway-pktgen");
+	spw_eal_add(&arguments, "--no-huge");
+	spw_eal_add(&arguments, "--no-shconf");
+	spw_eal_add(&arguments, "--log-level=lib.eal:error");
+	spw_eal_add(&arguments, "-m");
+	spw_eal_add(&arguments, memory_mib);
 	for (uint32_t i = 0; i < facts_cnt; i++) {
 		if (facts[i].kind != SPW_PORT_PCI)
 			continue;
-		arguments[cnt++] = (char *)"-a";
-		arguments[cnt++] = (char *)ports->port[i].name;
+		spw_eal_add(&arguments, "-a");
+		spw_eal_add(&arguments, ports->port[i].name);
 		pci = true;
 	}
 	if (!pci)
-		arguments[cnt++] = (char *)"--no-pci";
-	int taken = rte_eal_init(cnt, arguments);
-	/* Made whatever the options say, and left empty. */
-	if (rte_eal_get_runtime_dir()[0])
-		rmdir(rte_eal_get_runtime_dir());
-	if (taken < 0) {
-		snprintf(why, why_bytes, "DPDK did not start: %s; see the lines above",
-			 rte_strerror(rte_errno));
-		return rte_errno ? -rte_errno : -EIO;
-	}
-	return 0;
+		spw_eal_add(&arguments, "--no-pci");
+	return spw_eal_init(&arguments, prefix, lcores, why, why_bytes);
 }
