@@ -18,12 +18,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_cycles.h>
 
 #include "dataplane/arena.h"
 #include "dataplane/stages/aead.h"
+#include "perf/timing.h"
 
 #define BURST_PACKETS 64u
 #define BUFFERS 256u       /* some bursts on their way */
@@ -32,7 +32,8 @@
 #define AHEAD_PACKETS 3u   /* 2 to 8 are alike; without, see cycles_without_prefetch */
 #define TUNNELS_MAX 4096u
 #define WORKERS_MAX 2u
-#define QUANTILE 10u
+#define QUANTILE_PERCENT 10u
+#define SHARED_BURSTS_MIN 10u /* fewer have no lowest tenth */
 #define BURSTS_MAX 4000u
 #define ARENA_BYTES (64u << 20)
 
@@ -159,16 +160,9 @@ static void add(struct sample *sample, uint64_t burst_cycles)
 		sample->values[sample->cnt++] = (double)burst_cycles / BURST_PACKETS;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return x < y ? -1 : x > y;
-}
-
 static double low(struct sample *sample)
 {
-	qsort(sample->values, sample->cnt, sizeof(sample->values[0]), compare);
-	return sample->values[sample->cnt / QUANTILE];
+	return timing_quantile(sample->values, sample->cnt, QUANTILE_PERCENT);
 }
 
 static uint32_t bursts(void)
@@ -338,7 +332,7 @@ static void print_two(struct sample together[WORKERS_MAX], double alone, const c
 	double packets = 0; /* of both, in one cycle */
 
 	for (uint32_t w = 0; w < WORKERS_MAX; w++) {
-		if (together[w].cnt < QUANTILE) {
+		if (together[w].cnt < SHARED_BURSTS_MIN) {
 			fprintf(stderr,
 				"spw-bench-aead: two workers were hardly ever at work together; is "
 				"the machine busy?\n");
@@ -437,14 +431,6 @@ static uint32_t open_lanes(void)
 	if (found < options.workers)
 		fprintf(stderr, "spw-bench-aead: one CPU only, so no rows with two workers\n");
 	return found;
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* Over 50 ms; EAL, which would know it too, is not started. */

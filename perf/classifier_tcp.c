@@ -22,6 +22,8 @@
 #include <bpf/bpf.h>
 #include <jansson.h>
 
+#include "perf/timing.h"
+
 #define HOST "spwo0"
 #define CLIENT "spwo0p"
 #define PAIRS_MAX 5u
@@ -115,17 +117,9 @@ static double measure_with(const struct test_node *node, pid_t client, uint32_t 
 	return gbps;
 }
 
-static int by_value(const void *left, const void *right)
-{
-	const double *a = left, *b = right;
-
-	return (*a > *b) - (*a < *b);
-}
-
 static double median(double *values, uint32_t cnt)
 {
-	qsort(values, cnt, sizeof(values[0]), by_value);
-	return values[cnt / 2];
+	return timing_quantile(values, cnt, 50);
 }
 
 static int measure_pairs(const struct test_node *node, pid_t client, uint32_t pairs,

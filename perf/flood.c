@@ -26,6 +26,7 @@
 
 #include "perf/flood.h"
 #include "perf/flood.skel.h"
+#include "perf/timing.h"
 
 #define FRAME_BYTES_MAX 2048u
 
@@ -47,14 +48,6 @@ struct sample {
 	uint64_t at_ns, sent;
 	struct flood_count received;
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static bool read_options(int argc, char **argv, struct options *options)
 {

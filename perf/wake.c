@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "perf/timing.h"
+
 #define FRAME_BYTES_MAX 2048u
 #define PATIENCE_NS 1000000000ull
 #define AWAKE_NS 2000000ull
@@ -33,14 +35,6 @@ struct probe {
 	uint32_t bytes;
 	uint32_t lost;
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static int open_socket(const char *ifname, uint16_t protocol)
 {

@@ -19,7 +19,6 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <rte_launch.h>
@@ -28,6 +27,7 @@
 #include "dataplane/arena.h"
 #include "dataplane/eal.h"
 #include "perf/pipeline.h"
+#include "perf/timing.h"
 
 #define WORKERS 2u
 #define TUNNELS 64u
@@ -38,7 +38,7 @@
  * count. */
 #define WINDOW_NS 4000000u
 #define LEAD_NS 1000000u /* from the order to the start, for everybody to be awake */
-#define QUANTILE 10u
+#define QUANTILE_PERCENT 90u
 
 static const uint32_t sizes[] = {64, 512, 1408};
 
@@ -76,14 +76,6 @@ _Noreturn void broken(const char *format, ...)
 	fprintf(stderr, "\n");
 	va_end(arguments);
 	exit(1);
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* ---- inside a process ----------------------------------------------------------------------- */
@@ -278,16 +270,9 @@ static double work_together(const struct process *processes, uint32_t cnt, uint3
 	return (double)packets * 1e9 / WINDOW_NS;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return x < y ? 1 : x > y ? -1 : 0;
-}
-
 static double high(double *values, uint32_t cnt)
 {
-	qsort(values, cnt, sizeof(*values), compare);
-	return values[cnt / QUANTILE];
+	return timing_quantile(values, cnt, QUANTILE_PERCENT);
 }
 
 static void measure(const struct process processes[3], uint32_t size, uint32_t rounds,
