@@ -28,18 +28,6 @@ static double number_of(const char *text, double min, double max)
 	return *end == '\0' && number >= min && number <= max ? number : NAN;
 }
 
-static int take_tx(struct spw_options *options, const char *text, const char **expected)
-{
-	options->tx = text;
-	NEED(text[0] && strlen(text) < 256, "an interface, a PCI address or a DPDK device");
-}
-
-static int take_rx(struct spw_options *options, const char *text, const char **expected)
-{
-	options->rx = text;
-	NEED(text[0] && strlen(text) < 256, "an interface, a PCI address or a DPDK device");
-}
-
 static int take_gateway(struct spw_options *options, const char *text, const char **expected)
 {
 	uint8_t *mac = options->gateway_mac;
@@ -67,24 +55,6 @@ static int take_cores(struct spw_options *options, const char *text, const char 
 	     "the number of a core, or of two: N or N,M");
 }
 
-static int take_esp(struct spw_options *options, const char *text, const char **expected)
-{
-	options->esp_file = text;
-	NEED(text[0], "a file of SAs");
-}
-
-static int take_decrypt(struct spw_options *options, const char *text, const char **expected)
-{
-	options->decrypt_file = text;
-	NEED(text[0], "a file of SAs");
-}
-
-static int take_pcap(struct spw_options *options, const char *text, const char **expected)
-{
-	options->pcap_file = text;
-	NEED(text[0], "a capture file");
-}
-
 static int take_src(struct spw_options *options, const char *text, const char **expected)
 {
 	options->has_src = true;
@@ -95,14 +65,6 @@ static int take_dst(struct spw_options *options, const char *text, const char **
 {
 	options->has_dst = true;
 	return spw_range_parse(text, &options->dst, expected);
-}
-
-static int take_flows(struct spw_options *options, const char *text, const char **expected)
-{
-	double flows = number_of(text, 1, SPW_FLOWS_MAX);
-
-	options->flows = flows >= 1 ? (uint32_t)flows : 0;
-	NEED(options->flows == flows, "a number of flows from 1 to 1048576");
 }
 
 static int take_size(struct spw_options *options, const char *text, const char **expected)
@@ -142,18 +104,6 @@ static int take_rate(struct spw_options *options, const char *text, const char *
 	return -EINVAL;
 }
 
-static int take_speed(struct spw_options *options, const char *text, const char **expected)
-{
-	options->speed = number_of(text, 1e-3, 1e6);
-	NEED(!isnan(options->speed), "a factor from 0.001 to 1000000");
-}
-
-static int take_seconds(struct spw_options *options, const char *text, const char **expected)
-{
-	options->seconds = number_of(text, 0.01, 86400);
-	NEED(!isnan(options->seconds), "seconds from 0.01 to 86400");
-}
-
 static int take_packets(struct spw_options *options, const char *text, const char **expected)
 {
 	double packets = number_of(text, 1, 1e15);
@@ -162,110 +112,75 @@ static int take_packets(struct spw_options *options, const char *text, const cha
 	NEED((double)options->packets == packets, "a whole number of packets, 1 or more");
 }
 
-static int take_warmup(struct spw_options *options, const char *text, const char **expected)
-{
-	options->warmup_s = number_of(text, 0, 3600);
-	NEED(!isnan(options->warmup_s), "seconds from 0 to 3600");
-}
+/* What the value of an option becomes: a field of struct spw_options. */
+enum kind {
+	KIND_OWN,    /* what `take` makes of it; 0, or -EINVAL with what was expected */
+	KIND_FLAG,   /* bool, true; the option has no value */
+	KIND_TEXT,   /* const char *, of `min` to `max` bytes */
+	KIND_NUMBER, /* double, `min` to `max` */
+	KIND_COUNT,  /* uint32_t, the same, and whole */
+};
 
-static int take_search(struct spw_options *options, const char *text, const char **expected)
-{
-	(void)text, (void)expected;
-	options->search = true;
-	return 0;
-}
+#define FIELD(field) offsetof(struct spw_options, field)
+#define FILE_BYTES_MAX 4095
+#define PORT_BYTES_MAX 255
 
-static int take_trial(struct spw_options *options, const char *text, const char **expected)
-{
-	options->trial_s = number_of(text, 0.05, 3600);
-	NEED(!isnan(options->trial_s), "seconds from 0.05 to 3600");
-}
-
-static int take_loss(struct spw_options *options, const char *text, const char **expected)
-{
-	options->loss_percent = number_of(text, 0, 99);
-	NEED(!isnan(options->loss_percent), "a percentage from 0 to 99");
-}
-
-static int take_json(struct spw_options *options, const char *text, const char **expected)
-{
-	(void)text, (void)expected;
-	options->json = true;
-	return 0;
-}
-
-static int take_csv(struct spw_options *options, const char *text, const char **expected)
-{
-	(void)text, (void)expected;
-	options->csv = true;
-	return 0;
-}
-
-static int take_write_dir(struct spw_options *options, const char *text, const char **expected)
-{
-	options->write_dir = text;
-	NEED(text[0], "a folder");
-}
-
-static int take_tunnels(struct spw_options *options, const char *text, const char **expected)
-{
-	double tunnels = number_of(text, 1, SPW_TUNNELS_MAX);
-
-	options->tunnels = tunnels >= 1 ? (uint32_t)tunnels : 0;
-	NEED(options->tunnels == tunnels, "a number of tunnels from 1 to 16384");
-}
-
-static int take_help(struct spw_options *options, const char *text, const char **expected)
-{
-	(void)text, (void)expected;
-	options->help = true;
-	return 0;
-}
-
-static int take_version(struct spw_options *options, const char *text, const char **expected)
-{
-	(void)text, (void)expected;
-	options->version = true;
-	return 0;
-}
-
-static const struct {
+static const struct option {
 	const char *name, *value; /* value NULL: it takes none */
-	int (*take)(struct spw_options *options, const char *text, const char **expected);
 	const char *help;
+	int (*take)(struct spw_options *options, const char *text, const char **expected);
+	enum kind kind;
+	size_t field;
+	double min, max;
+	const char *expected;
 } table[] = {
-	{"--tx", "PORT", take_tx, "where packets leave"},
-	{"--rx", "PORT", take_rx, "where they come back; left out: the same port"},
-	{"--gateway", "ADDRESS|MAC", take_gateway,
-	 "who the packets are sent to; left out: the rx port, with ESP its outer destination"},
-	{"--cores", "N[,M]", take_cores, "send and receive on core N, or receive on core M"},
-	{"--src", "RANGE", take_src, "source addresses; left out: 198.18.0.1"},
-	{"--dst", "RANGE", take_dst, "destination addresses; left out: 198.19.0.1"},
-	{"--flows", "N", take_flows,
-	 "flows, by addresses and source port; left out: 1, or 1 an SA"},
-	{"--size", "BYTES|imix|MIX", take_size,
-	 "of the IP packet, the inner one with ESP; left out: 64"},
-	{"--esp", "FILE", take_esp, "send ESP by the tx lines of FILE"},
-	{"--decrypt", "FILE", take_decrypt,
-	 "decrypt what comes back by the rx lines of FILE, and send to what they name"},
-	{"--pcap", "FILE", take_pcap, "send the frames of a capture"},
-	{"--speed", "FACTOR", take_speed, "of the capture's own timing; left out: 1"},
-	{"--rate", "RATE", take_rate,
-	 "50000, 1.5mpps, 200mbit (of IP packets) or max; left out: 1000, of a capture its own"},
-	{"--seconds", "S", take_seconds, "how long; left out: 10, of a capture once"},
-	{"--packets", "N", take_packets, "or how many"},
-	{"--warmup", "S", take_warmup, "seconds of traffic that is not measured; left out: 1"},
-	{"--search", NULL, take_search,
-	 "find the highest rates: NDR without loss, PDR with --loss"},
-	{"--trial", "S", take_trial, "seconds of each trial of a search; left out: 5"},
-	{"--loss", "PERCENT", take_loss, "the loss that PDR allows; left out: 0.5"},
-	{"--json", NULL, take_json, "print one JSON object at the end"},
-	{"--csv", NULL, take_csv, "print a line of comma-separated values each second"},
-	{"--write-node-config", "DIR", take_write_dir,
-	 "write a node's configuration, keys and SAs into DIR, and end"},
-	{"--tunnels", "N", take_tunnels, "of that configuration"},
-	{"--help", NULL, take_help, "this text"},
-	{"--version", NULL, take_version, "the version"},
+	{"--tx", "PORT", "where packets leave", NULL, KIND_TEXT, FIELD(tx), 1, PORT_BYTES_MAX,
+	 "an interface, a PCI address or a DPDK device"},
+	{"--rx", "PORT", "where they come back; left out: the same port", NULL, KIND_TEXT,
+	 FIELD(rx), 1, PORT_BYTES_MAX, "an interface, a PCI address or a DPDK device"},
+	{"--gateway", "ADDRESS|MAC",
+	 "who the packets are sent to; left out: the rx port, with ESP its outer destination",
+	 take_gateway},
+	{"--cores", "N[,M]", "send and receive on core N, or receive on core M", take_cores},
+	{"--src", "RANGE", "source addresses; left out: 198.18.0.1", take_src},
+	{"--dst", "RANGE", "destination addresses; left out: 198.19.0.1", take_dst},
+	{"--flows", "N", "flows, by addresses and source port; left out: 1, or 1 an SA", NULL,
+	 KIND_COUNT, FIELD(flows), 1, SPW_FLOWS_MAX, "a number of flows from 1 to 1048576"},
+	{"--size", "BYTES|imix|MIX", "of the IP packet, the inner one with ESP; left out: 64",
+	 take_size},
+	{"--esp", "FILE", "send ESP by the tx lines of FILE", NULL, KIND_TEXT, FIELD(esp_file), 1,
+	 FILE_BYTES_MAX, "a file of SAs"},
+	{"--decrypt", "FILE",
+	 "decrypt what comes back by the rx lines of FILE, and send to what they name", NULL,
+	 KIND_TEXT, FIELD(decrypt_file), 1, FILE_BYTES_MAX, "a file of SAs"},
+	{"--pcap", "FILE", "send the frames of a capture", NULL, KIND_TEXT, FIELD(pcap_file), 1,
+	 FILE_BYTES_MAX, "a capture file"},
+	{"--speed", "FACTOR", "of the capture's own timing; left out: 1", NULL, KIND_NUMBER,
+	 FIELD(speed), 1e-3, 1e6, "a factor from 0.001 to 1000000"},
+	{"--rate", "RATE",
+	 "50000, 1.5mpps, 200mbit (of IP packets) or max; left out: 1000, of a capture its own",
+	 take_rate},
+	{"--seconds", "S", "how long; left out: 10, of a capture once", NULL, KIND_NUMBER,
+	 FIELD(seconds), 0.01, 86400, "seconds from 0.01 to 86400"},
+	{"--packets", "N", "or how many", take_packets},
+	{"--warmup", "S", "seconds of traffic that is not measured; left out: 1", NULL, KIND_NUMBER,
+	 FIELD(warmup_s), 0, 3600, "seconds from 0 to 3600"},
+	{"--search", NULL, "find the highest rates: NDR without loss, PDR with --loss", NULL,
+	 KIND_FLAG, FIELD(search)},
+	{"--trial", "S", "seconds of each trial of a search; left out: 5", NULL, KIND_NUMBER,
+	 FIELD(trial_s), 0.05, 3600, "seconds from 0.05 to 3600"},
+	{"--loss", "PERCENT", "the loss that PDR allows; left out: 0.5", NULL, KIND_NUMBER,
+	 FIELD(loss_percent), 0, 99, "a percentage from 0 to 99"},
+	{"--json", NULL, "print one JSON object at the end", NULL, KIND_FLAG, FIELD(json)},
+	{"--csv", NULL, "print a line of comma-separated values each second", NULL, KIND_FLAG,
+	 FIELD(csv)},
+	{"--write-node-config", "DIR",
+	 "write a node's configuration, keys and SAs into DIR, and end", NULL, KIND_TEXT,
+	 FIELD(write_dir), 1, FILE_BYTES_MAX, "a folder"},
+	{"--tunnels", "N", "of that configuration", NULL, KIND_COUNT, FIELD(tunnels), 1,
+	 SPW_TUNNELS_MAX, "a number of tunnels from 1 to 16384"},
+	{"--help", NULL, "this text", NULL, KIND_FLAG, FIELD(help)},
+	{"--version", NULL, "the version", NULL, KIND_FLAG, FIELD(version)},
 };
 
 #define OPTIONS_CNT (sizeof(table) / sizeof(table[0]))
@@ -301,6 +216,34 @@ static int refuse_word(const char *word, char *why, unsigned int why_bytes)
 	return -EINVAL;
 }
 
+static int take_value(const struct option *option, struct spw_options *options, const char *text,
+		      const char **expected)
+{
+	void *field = (char *)options + option->field;
+	double number;
+
+	*expected = option->expected;
+	switch (option->kind) {
+	case KIND_OWN:
+		return option->take(options, text, expected);
+	case KIND_FLAG:
+		*(bool *)field = true;
+		return 0;
+	case KIND_TEXT:
+		*(const char **)field = text;
+		return strlen(text) >= option->min && strlen(text) <= option->max ? 0 : -EINVAL;
+	case KIND_NUMBER:
+		number = number_of(text, option->min, option->max);
+		*(double *)field = number;
+		return isnan(number) ? -EINVAL : 0;
+	case KIND_COUNT:
+		number = number_of(text, option->min, option->max);
+		*(uint32_t *)field = isnan(number) ? 0 : (uint32_t)number;
+		return *(uint32_t *)field == number ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
 /* Takes the option that stands at argv[at]; returns how many words it has, or -EINVAL. */
 static int take_option(int argc, char **argv, int at, uint64_t *seen, struct spw_options *options,
 		       char *why, unsigned int why_bytes)
@@ -323,7 +266,7 @@ static int take_option(int argc, char **argv, int at, uint64_t *seen, struct spw
 		return -EINVAL;
 	}
 	const char *text = table[i].value ? argv[at + 1] : "";
-	if (table[i].take(options, text, &expected)) {
+	if (take_value(&table[i], options, text, &expected)) {
 		snprintf(why, why_bytes, "%s: \"%s\" is not right; expected %s", table[i].name,
 			 text, expected);
 		return -EINVAL;
