@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "control/clock.h"
 #include "dataplane/log.h"
 #include "dataplane/requests.h"
 
@@ -20,14 +20,6 @@ static void close_fds(const int *fds, uint32_t cnt)
 {
 	for (uint32_t i = 0; i < cnt; i++)
 		close(fds[i]);
-}
-
-static uint64_t clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 /* One round of waiting. Returns true when a signal to end has come. */
@@ -47,7 +39,7 @@ static bool wait_for(struct spw_service *service, struct pollfd *fds, uint32_t c
  * be asked, and must not log that it was, as fast as two processes can. */
 static void reconnect(struct spw_service *service, bool first)
 {
-	uint64_t now_ms = clock_ms();
+	uint64_t now_ms = spw_now_ms();
 
 	if (!first && now_ms - service->tried_ms < RECONNECT_MS)
 		return;
@@ -235,7 +227,7 @@ static void serve_events(struct spw_service *service)
 /* Tells worker 0, which counts it, what devices have lost. */
 static void ask_devices(struct spw_service *service)
 {
-	uint64_t now_ms = clock_ms();
+	uint64_t now_ms = spw_now_ms();
 
 	if (!service->devices || now_ms - service->devices_asked_ms < DEVICES_ASK_MS)
 		return;

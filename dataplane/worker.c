@@ -4,12 +4,12 @@
  */
 #include "dataplane/worker.h"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <openssl/err.h>
 #include <rte_ethdev.h>
 
+#include "control/clock.h"
 #include "dataplane/crew.h"
 #include "dataplane/stages/handoff.h"
 #include "dataplane/tap.h"
@@ -32,14 +32,6 @@
 /* A reserve is renewed with two fsyncs, some milliseconds on a disk: asking more often is no use.
  */
 #define LOW_TELL_NS 1000000u
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now); /* from the TSC, through the vDSO */
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* The whole way of a burst. */
 static void walk(struct spw_worker *worker)
@@ -171,7 +163,7 @@ void spw_worker_begin(struct spw_worker *worker)
 	ERR_clear_error();
 	rte_rcu_qsbr_thread_register(worker->qsbr, lane->worker);
 	spw_idle_online(worker);
-	worker->busy_ns = lane->now_ns = clock_ns();
+	worker->busy_ns = lane->now_ns = spw_now_ns();
 }
 
 uint32_t spw_worker_round(struct spw_worker *worker)
@@ -185,7 +177,7 @@ uint32_t spw_worker_round(struct spw_worker *worker)
 		packets += spw_taps_take(worker);
 	keep_house(worker);
 
-	lane->now_ns = clock_ns();
+	lane->now_ns = spw_now_ns();
 	if (packets)
 		worker->busy_ns = lane->now_ns;
 	return packets;
@@ -201,7 +193,7 @@ int spw_worker_run(void *argument)
 		if (spw_worker_round(worker) == 0 && !worker->awake &&
 		    lane->now_ns - worker->busy_ns >= SPIN_NS) {
 			spw_idle_sleep(worker);
-			worker->busy_ns = lane->now_ns = clock_ns();
+			worker->busy_ns = lane->now_ns = spw_now_ns();
 		}
 	}
 	spw_idle_offline(worker);

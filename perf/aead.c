@@ -21,6 +21,7 @@
 
 #include <rte_cycles.h>
 
+#include "control/clock.h"
 #include "dataplane/arena.h"
 #include "dataplane/stages/aead.h"
 #include "perf/timing.h"
@@ -436,11 +437,11 @@ static uint32_t open_lanes(void)
 /* Over 50 ms; EAL, which would know it too, is not started. */
 static double measure_tsc_hz(void)
 {
-	uint64_t start_ns = clock_ns(), start = rte_rdtsc();
+	uint64_t start_ns = spw_now_ns(), start = rte_rdtsc();
 
-	while (clock_ns() - start_ns < 50000000u)
+	while (spw_now_ns() - start_ns < 50000000u)
 		;
-	return (double)(rte_rdtsc() - start) * 1e9 / (double)(clock_ns() - start_ns);
+	return (double)(rte_rdtsc() - start) * 1e9 / (double)(spw_now_ns() - start_ns);
 }
 
 static void parse(int argc, char **argv)

@@ -9,15 +9,6 @@
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <time.h>
-
-static inline uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static inline int timing_compare(const void *left, const void *right)
 {

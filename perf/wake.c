@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "perf/timing.h"
+#include "control/clock.h"
 
 #define FRAME_BYTES_MAX 2048u
 #define PATIENCE_NS 1000000000ull
@@ -68,12 +68,12 @@ static uint64_t probe_once(struct probe *probe)
 {
 	while (take(probe))
 		;
-	uint64_t began = clock_ns(), now;
+	uint64_t began = spw_now_ns(), now;
 	if (send(probe->to, probe->frame, probe->bytes, 0) != (ssize_t)probe->bytes)
 		return 0;
 	do {
 		int there = take(probe);
-		now = clock_ns();
+		now = spw_now_ns();
 		if (there)
 			return now - began;
 	} while (now - began < PATIENCE_NS);
@@ -95,7 +95,7 @@ static void keep_silent(uint32_t gap_ms)
 	if (gap_ms == 0)
 		return;
 	nanosleep(&gap, NULL);
-	for (began = clock_ns(); clock_ns() - began < AWAKE_NS;)
+	for (began = spw_now_ns(); spw_now_ns() - began < AWAKE_NS;)
 		;
 }
 

@@ -24,6 +24,7 @@
 #include <rte_launch.h>
 #include <rte_log.h>
 
+#include "control/clock.h"
 #include "dataplane/arena.h"
 #include "dataplane/eal.h"
 #include "perf/pipeline.h"
@@ -125,9 +126,9 @@ static int work(void *argument)
 	uint64_t end_ns = shift->order->start_ns + WINDOW_NS;
 
 	shift->packets = 0;
-	while (clock_ns() < shift->order->start_ns)
+	while (spw_now_ns() < shift->order->start_ns)
 		;
-	while (clock_ns() < end_ns)
+	while (spw_now_ns() < end_ns)
 		shift->packets += spw_worker_round(shift->worker);
 	return 0;
 }
@@ -258,7 +259,7 @@ static uint64_t take_answer(const struct process *process)
 /* What some processes do together in one window, in packets per second. */
 static double work_together(const struct process *processes, uint32_t cnt, uint32_t size)
 {
-	const struct order order = {clock_ns() + LEAD_NS, size};
+	const struct order order = {spw_now_ns() + LEAD_NS, size};
 	uint64_t packets = 0;
 
 	for (uint32_t p = 0; p < cnt; p++) {

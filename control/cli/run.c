@@ -18,12 +18,12 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "control/cli/client.h"
 #include "control/cli/command.h"
 #include "control/cli/error.h"
+#include "control/clock.h"
 
 #define MS_NS 1000000ull
 #define BACKOFF_FIRST_NS (100 * MS_NS)
@@ -50,14 +50,6 @@ struct supervisor {
 	bool failed;
 	struct child control, dataplane;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 * MS_NS + now.tv_nsec;
-}
 
 /* One line to an event; with --json one object, for whoever supervises the supervisor. */
 __attribute__((format(printf, 4, 5))) static void say(const struct supervisor *s, const char *event,
@@ -141,7 +133,7 @@ static int child_start(struct supervisor *s, struct child *child, int ready_fd)
 	if (pid == 0)
 		child_become(s, child, parent, ready_fd);
 	child->pid = pid;
-	child->started_ns = now_ns();
+	child->started_ns = spw_now_ns();
 	child->start_at_ns = 0;
 	return 0;
 }
@@ -162,7 +154,7 @@ static const char *status_format(int status, char *text, size_t text_bytes)
 static void child_died(struct supervisor *s, struct child *child, int status)
 {
 	char how[96];
-	uint64_t now = now_ns();
+	uint64_t now = spw_now_ns();
 	bool quick = now - child->started_ns < QUICK_NS;
 
 	child->quick_failures = quick ? child->quick_failures + 1 : 0;
@@ -261,7 +253,7 @@ static void children_watch(struct supervisor *s)
 	struct child *children[] = {&s->control, &s->dataplane};
 
 	while (!s->stop && !s->failed) {
-		uint64_t wait_ns = UINT64_MAX, now = now_ns();
+		uint64_t wait_ns = UINT64_MAX, now = spw_now_ns();
 		for (size_t i = 0; i < 2; i++) {
 			struct child *child = children[i];
 			if (child->pid > 0)
@@ -282,14 +274,14 @@ static void children_watch(struct supervisor *s)
 
 static void child_stop(struct supervisor *s, struct child *child)
 {
-	uint64_t deadline_ns = now_ns() + STOP_WAIT_NS;
+	uint64_t deadline_ns = spw_now_ns() + STOP_WAIT_NS;
 	int status;
 
 	if (child->pid <= 0)
 		return;
 	kill(child->pid, SIGTERM);
 	while (waitpid(child->pid, &status, WNOHANG) == 0) {
-		uint64_t now = now_ns();
+		uint64_t now = spw_now_ns();
 		if (now >= deadline_ns) {
 			say(s, "killed", child, "%s (pid %d) did not stop within 5 s: killing it",
 			    child->label, child->pid);

@@ -3,8 +3,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "control/clock.h"
 #include "control/daemon/methods.h"
 #include "control/daemon/net/net.h"
 #include "control/daemon/relays/relays.h"
@@ -134,9 +134,7 @@ static json_t *rate_text(uint64_t cap)
 /* Seconds since the last packet from the peer, null: none yet. */
 static json_t *idle_seconds(uint64_t rx_last_ns)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	uint64_t now_ns = spw_now_ns();
 	if (rx_last_ns == 0)
 		return json_null();
 	return json_integer(now_ns > rx_last_ns ? (json_int_t)((now_ns - rx_last_ns) / 1000000000)

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "control/clock.h"
 #include "control/daemon/adopt.h"
 #include "control/daemon/config.h"
 #include "control/daemon/folders.h"
@@ -308,13 +308,11 @@ static void remove_made(struct spw_node *node)
 
 int spw_node_start(struct spw_node *node, const char *config_path, struct spw_error *error)
 {
-	struct timespec now;
 	bool standing = false;
 	int err = name_node(node, config_path, error);
 
 	allow_descriptors();
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	node->started_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	node->started_ns = spw_now_ns();
 	node->config_path = config_path;
 	node->lock_fd = -1;
 	if (err == 0)

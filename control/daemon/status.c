@@ -2,9 +2,9 @@
 /* RPC methods status and drops: the node's counters, added up where they stand. */
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "control/clock.h"
 #include "control/daemon/methods.h"
 #include "control/daemon/net/attach.h"
 #include "control/daemon/net/net.h"
@@ -119,19 +119,16 @@ static json_t *tables_object(const struct spw_node *node)
 {
 	struct spw_trie_usage tries;
 	spw_trie_usage(node->tries, &tries);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "tunnels",
-			 slots_usage(node->tunnel_ids), "relays", slots_usage(node->relay_ids),
-			 "tenants", slots_usage(node->tenant_ids), "route_units",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "tunnels", slots_usage(node->tunnel_ids),
+			 "relays", slots_usage(node->relay_ids), "tenants",
+			 slots_usage(node->tenant_ids), "route_units",
 			 usage(tries.units_used, tries.units_max), "neighbors",
 			 slots_usage(node->neighbor_ids), "sas", slots_usage(node->spi_slots));
 }
 
 static json_int_t uptime_seconds(const struct spw_node *node)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	return (json_int_t)((now_ns - node->started_ns) / 1000000000);
+	return (json_int_t)((spw_now_ns() - node->started_ns) / 1000000000);
 }
 
 json_t *spw_show_status(struct spw_call *call, const json_t *params)

@@ -20,10 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <bpf/bpf.h>
 
+#include "control/clock.h"
 #include "dataplane/stages/limiter.h"
 #include "dataplane/stages/stage.h"
 #include "ebpf/drops.h"
@@ -63,14 +63,6 @@ static void open_lane(void)
 	};
 	pool = rte_pktmbuf_pool_create("filter", 63, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
 	assert_non_null(pool);
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* The one counter that a run of the stage moved, as the classifier numbers them. */
@@ -129,7 +121,7 @@ static struct test_result run_native(uint32_t port, const uint8_t *frame, uint32
 
 	assert_non_null(mbuf);
 	memcpy(rte_pktmbuf_append(mbuf, (uint16_t)bytes), frame, bytes);
-	lane.now_ns = clock_ns();
+	lane.now_ns = spw_now_ns();
 	memset(&lane.burst, 0xee, sizeof(lane.burst));
 	lane.burst.cnt = 1;
 	lane.burst.mbuf[0] = mbuf;

@@ -22,6 +22,7 @@
 
 #include <bpf/bpf.h>
 
+#include "control/clock.h"
 #include "ebpf/drops.h"
 #include "frame.h"
 #include "node.h"
@@ -61,11 +62,7 @@ static void expect(const struct frame_spec *spec, uint32_t counter)
 
 static uint64_t now_ticks(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) *
-	       SPW_RELAY_TICKS_PER_NS;
+	return spw_now_ns() * SPW_RELAY_TICKS_PER_NS;
 }
 
 static int reset(void **state)

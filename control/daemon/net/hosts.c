@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "control/clock.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net_private.h"
 #include "ebpf/trie.h"
@@ -66,7 +67,7 @@ static bool has_room(const struct spw_net *net, uint32_t port)
 
 static void refuse(struct spw_net *net, uint32_t port)
 {
-	uint64_t now_ms = spw_net_now_ms();
+	uint64_t now_ms = spw_now_ms();
 
 	net->hosts_refused++;
 	if (net->hosts_logged_ms && now_ms - net->hosts_logged_ms < REFUSED_MS)
@@ -105,7 +106,7 @@ void spw_net_glean(struct spw_node *node, uint32_t port, const struct spw_endpoi
 		refuse(net, port);
 		return;
 	}
-	followed->asked_ms = spw_net_now_ms();
+	followed->asked_ms = spw_now_ms();
 	spw_followed_ask(net, followed);
 }
 
@@ -141,7 +142,7 @@ void spw_host_update(struct spw_net *net, struct spw_followed *host)
 
 void spw_hosts_age(struct spw_net *net)
 {
-	uint64_t now_ms = spw_net_now_ms();
+	uint64_t now_ms = spw_now_ms();
 
 	for (uint32_t id = 1; id < net->node->maps.meta->neighbors_max; id++) {
 		struct spw_followed *host = net->followed[id];
@@ -172,7 +173,7 @@ void spw_net_adopt_host(struct spw_node *node, uint32_t port, const struct spw_p
 		return;
 	}
 	followed->routed = true;
-	followed->asked_ms = spw_net_now_ms();
+	followed->asked_ms = spw_now_ms();
 	/* The caller walks the trie, so nothing may change it now. With another id the route leads
 	 * to some other host: the next sweep takes it out. */
 	if (followed->hop.neighbor != neighbor)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "control/clock.h"
 #include "control/daemon/net/net_private.h"
 
 #define STALE_MS 30000u /* how long the last MAC serves after a failure */
@@ -117,7 +118,7 @@ static void lost(struct spw_net *net, struct spw_followed *followed)
 		followed->stale_until_ms = 0;
 	}
 	if (word.state == SPW_NEIGHBOR_STALE && followed->stale_until_ms == 0)
-		followed->stale_until_ms = spw_net_now_ms() + STALE_MS;
+		followed->stale_until_ms = spw_now_ms() + STALE_MS;
 }
 
 static void learn(struct spw_net *net, struct spw_followed *followed, const struct spw_heard *heard)
@@ -282,7 +283,7 @@ void spw_followed_ask_all(struct spw_net *net)
 
 void spw_followed_age(struct spw_net *net)
 {
-	uint64_t now_ms = spw_net_now_ms();
+	uint64_t now_ms = spw_now_ms();
 
 	for (uint32_t id = 1; id < net->node->maps.meta->neighbors_max; id++) {
 		struct spw_followed *followed = net->followed[id];

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/clock.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net_private.h"
 #include "control/daemon/net/taps.h"
@@ -20,14 +21,6 @@ static const struct spw_place nowhere;
 /* A sync waits ten times as long as the last one took: a routing daemon that never rests gets a
  * tenth of control's time. */
 #define SYNC_REST 10u
-
-uint64_t spw_net_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 void spw_net_sync_soon(struct spw_net *net)
 {
@@ -61,7 +54,7 @@ static void read_links(struct spw_net *net)
 static void on_sync(evutil_socket_t fd, short what, void *arg)
 {
 	struct spw_net *net = arg;
-	uint64_t began_ms = spw_net_now_ms();
+	uint64_t began_ms = spw_now_ms();
 
 	(void)fd;
 	(void)what;
@@ -73,7 +66,7 @@ static void on_sync(evutil_socket_t fd, short what, void *arg)
 	else
 		spw_followed_ask_unmanaged(net);
 	net->neighbors_lost = false;
-	net->sync_took_ms = spw_net_now_ms() - began_ms;
+	net->sync_took_ms = spw_now_ms() - began_ms;
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -206,7 +199,8 @@ void spw_net_port_fill(struct spw_node *node, uint32_t port, struct spw_port_ima
 	const struct spw_port_state *state = &node->net->ports[port];
 
 	memcpy(image->mac, state->mac, sizeof(image->mac));
-	image->mtu_bytes = (uint16_t)(state->mtu_bytes < UINT16_MAX ? state->mtu_bytes : UINT16_MAX);
+	image->mtu_bytes =
+		(uint16_t)(state->mtu_bytes < UINT16_MAX ? state->mtu_bytes : UINT16_MAX);
 	image->addr4_cnt = state->addr4_cnt;
 	image->addr6_cnt = state->addr6_cnt;
 	memcpy(image->addr4_be, state->addr4_be, sizeof(image->addr4_be));

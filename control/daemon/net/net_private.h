@@ -68,8 +68,6 @@ struct spw_net {
 	uint64_t hosts_logged_ms; /* when that was */
 };
 
-uint64_t spw_net_now_ms(void); /* CLOCK_MONOTONIC */
-
 /* Has spw_tunnel_publish and all else brought up to date soon. */
 void spw_net_sync_soon(struct spw_net *net);
 

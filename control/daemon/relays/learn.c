@@ -7,8 +7,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "control/clock.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net.h"
 #include "control/daemon/relays/relays.h"
@@ -20,14 +20,6 @@
 #define WRITING_MS_MAX 1000u
 
 static const struct spw_place nowhere;
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 static struct spw_relay_end *open_end(struct spw_relay_obj *relay)
 {
@@ -155,7 +147,7 @@ static void poll_relay(struct spw_node *node, struct spw_relay_obj *relay, uint6
 void spw_relays_poll(struct spw_node *node)
 {
 	const struct timeval soon = {.tv_usec = POLL_MS * 1000};
-	uint64_t now = now_ms();
+	uint64_t now = spw_now_ms();
 	bool armed = false;
 
 	for (uint32_t id = 1; id < SPW_RELAYS_MAX; id++) {
@@ -215,7 +207,7 @@ int spw_relay_arm(struct spw_node *node, struct spw_relay_obj *relay, uint32_t s
 	/* Who came in an arming that is still open is judged by the next look. */
 	if (!relay->armed_until_ms)
 		set_learn(node, relay, SPW_RELAY_LEARN_ARMED);
-	relay->armed_until_ms = now_ms() + 1000 * (uint64_t)seconds;
+	relay->armed_until_ms = spw_now_ms() + 1000 * (uint64_t)seconds;
 	relay->refused = false;
 	spw_log("info", "relay", "%s: armed for %u s, the first source becomes its endpoint",
 		relay->name, seconds);
@@ -231,7 +223,7 @@ void spw_relay_disarm(struct spw_node *node, struct spw_relay_obj *relay)
 
 uint32_t spw_relay_armed_seconds(const struct spw_relay_obj *relay)
 {
-	uint64_t now = now_ms();
+	uint64_t now = spw_now_ms();
 
 	if (relay->armed_until_ms <= now)
 		return 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "control/clock.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net.h"
 #include "control/daemon/sa/sas_private.h"
@@ -16,14 +17,6 @@
 #define REQUEST_CELLS 4096u
 #define CELLS_PER_TUNNEL 3u
 #define RETRY_MS 50
-
-uint64_t spw_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
 
 /* ---- SPIs --------------------------------------------------------------------------------- */
 

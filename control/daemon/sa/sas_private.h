@@ -110,8 +110,6 @@ struct spw_sas {
 	uint16_t *generations; /* last one used, by SPI slot, plus 1; 0: none */
 };
 
-uint64_t spw_now_ms(void); /* CLOCK_MONOTONIC */
-
 /* sas.c: a new SPI for a slot: its generation follows the clock, so that a slot's SPI comes back
  * after 1024 seconds at the earliest, restarts included. */
 uint32_t spw_spi_new(struct spw_sas *sas, uint32_t slot);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/clock.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net.h"
 

@@ -36,9 +36,9 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "control/clock.h"
 #include <bpf/bpf.h>
 
 #define LIMBO_MAX 1048576u
@@ -327,16 +327,9 @@ int spw_grace_run(struct spw_grace *grace)
 	return -1;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int spw_grace_drain(struct spw_grace *grace, int timeout_ms)
 {
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = (int64_t)spw_now_ms() + timeout_ms;
 	uint64_t tail = grace->tail;
 	/* What is deferred waits for the period after the running one; an empty period will do when
 	 * nothing waits, hence the target is an epoch and not a place in the limbo. */
@@ -350,7 +343,7 @@ int spw_grace_drain(struct spw_grace *grace, int timeout_ms)
 			period_begin(grace);
 			wait_ms = -1;
 		}
-		int64_t left_ms = end - now_ms();
+		int64_t left_ms = end - (int64_t)spw_now_ms();
 		if (left_ms <= 0) {
 			/* The helper's word may have been read here: the event loop is to go on. */
 			signal_fd(grace->notify_fd);

@@ -22,9 +22,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "control/clock.h"
 #include "control/handover.h"
 
 #define TAKEN_MS 1000
@@ -37,14 +37,6 @@ struct place {
 	int listener;
 	pid_t pid;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* A run folder with control's socket, and the dataplane with its log going to log_fd. */
 static void place_open(struct place *place, int log_fd)
@@ -111,7 +103,7 @@ static void test_turned_away(void **state)
 	fd = take(&place, 10000);
 	assert_true(fd >= 0);
 	close(fd);
-	for (int64_t end = now_ms() + TAKEN_MS; now_ms() < end; cnt++) {
+	for (int64_t end = (int64_t)spw_now_ms() + TAKEN_MS; (int64_t)spw_now_ms() < end; cnt++) {
 		fd = take(&place, TAKEN_MS);
 		assert_true(fd >= 0); /* it does go on asking */
 		close(fd);

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "control/clock.h"
 #include "tests/unit/net/world.h"
 
 #define MAC_PEER0 "02:00:00:00:00:20"
@@ -81,9 +82,9 @@ static void test_failure(void **state)
 	word = world_word(hop->hop.neighbor);
 	assert_memory_equal(word.mac, "\x02\0\0\0\0\x20", 6);
 	assert_int_equal(hop->failures, 1);
-	assert_in_range(hop->stale_until_ms, spw_net_now_ms() + 28000, spw_net_now_ms() + 30000);
+	assert_in_range(hop->stale_until_ms, spw_now_ms() + 28000, spw_now_ms() + 30000);
 
-	hop->stale_until_ms = spw_net_now_ms();
+	hop->stale_until_ms = spw_now_ms();
 	assert_true(world_until(none, 1500));
 	assert_int_equal(world_word(hop->hop.neighbor).port, 0);
 	peer("ip link set peer0 arp on");
@@ -266,7 +267,7 @@ static void test_host_leaves(void **state)
 	world_run(1500);
 	assert_true(host4()); /* for 30 s */
 	assert_int_equal(world_word(host->hop.neighbor).state, SPW_NEIGHBOR_STALE);
-	host->stale_until_ms = spw_net_now_ms();
+	host->stale_until_ms = spw_now_ms();
 	assert_true(world_until(host_gone, 1500));
 	/* And back. */
 	peer("ip addr add 10.1.0.10/24 dev peer2");
@@ -327,7 +328,7 @@ static void test_restart(void **state)
 	peer("ip link set peer0 address 02:00:00:00:00:21");
 	peer("ping -q -c 1 192.0.2.1 >/dev/null");
 	assert_true(world_until(moved, 300));
-	followed(2, "10.1.0.10")->stale_until_ms = spw_net_now_ms();
+	followed(2, "10.1.0.10")->stale_until_ms = spw_now_ms();
 	assert_true(world_until(host_gone, 1500));
 }
 

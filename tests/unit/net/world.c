@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "control/clock.h"
 #include "control/daemon/publish.h"
 
 #define SLOTS_MAX 8u
@@ -322,10 +323,10 @@ static void turn(void)
 
 bool world_until(bool (*done)(void), int timeout_ms)
 {
-	uint64_t end_ms = spw_net_now_ms() + (uint64_t)timeout_ms;
+	uint64_t end_ms = spw_now_ms() + (uint64_t)timeout_ms;
 
 	while (!done()) {
-		if (spw_net_now_ms() > end_ms)
+		if (spw_now_ms() > end_ms)
 			return false;
 		turn();
 	}
@@ -334,9 +335,9 @@ bool world_until(bool (*done)(void), int timeout_ms)
 
 void world_run(int ms)
 {
-	uint64_t end_ms = spw_net_now_ms() + (uint64_t)ms;
+	uint64_t end_ms = spw_now_ms() + (uint64_t)ms;
 
-	while (spw_net_now_ms() < end_ms)
+	while (spw_now_ms() < end_ms)
 		turn();
 }
 

@@ -14,11 +14,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "control/clock.h"
 #include "control/daemon/net/net.h"
 #include "tests/unit/sa/fake_dataplane.h"
 
@@ -67,14 +67,6 @@ void spw_net_glean(struct spw_node *node, uint32_t port, const struct spw_endpoi
 
 /* ---- the loop ----------------------------------------------------------------------------- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void do_nothing(evutil_socket_t fd, short events, void *arg)
 {
 	(void)fd, (void)events, (void)arg;
@@ -94,10 +86,10 @@ static void turn(struct event_base *loop)
 
 bool world_until(struct event_base *loop, bool (*condition)(void *arg), void *arg, int ms)
 {
-	uint64_t end = now_ms() + (uint64_t)ms;
+	uint64_t end = spw_now_ms() + (uint64_t)ms;
 
 	while (!condition(arg)) {
-		if (now_ms() > end)
+		if (spw_now_ms() > end)
 			return false;
 		turn(loop);
 	}
@@ -106,9 +98,9 @@ bool world_until(struct event_base *loop, bool (*condition)(void *arg), void *ar
 
 void world_run(struct event_base *loop, int ms)
 {
-	uint64_t end = now_ms() + (uint64_t)ms;
+	uint64_t end = spw_now_ms() + (uint64_t)ms;
 
-	while (now_ms() < end)
+	while (spw_now_ms() < end)
 		turn(loop);
 }
 

@@ -19,9 +19,9 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "control/clock.h"
 #include "control/daemon/tables/grace.h"
 
 static struct spw_meta meta;
@@ -357,20 +357,13 @@ static void slot_poison(void *arg0, uint64_t slot)
 	free_slots[free_cnt++] = (uint32_t)slot;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
 static uint64_t stress_write(struct spw_grace *grace)
 {
-	int64_t end = now_ns() + STRESS_NS;
+	int64_t end = (int64_t)spw_now_ns() + STRESS_NS;
 	uint64_t changes = 0;
 	int again = -1;
 
-	while (now_ns() < end) {
+	while ((int64_t)spw_now_ns() < end) {
 		while (free_cnt && spw_grace_reserve(grace, 1) == 0) {
 			uint32_t slot = free_slots[--free_cnt], old = published;
 			record_fill(&records[slot], CANARY + (uint32_t)changes % 1000);

@@ -5,11 +5,11 @@
  * transactions. Every lookup must find its own prefix. A block that is written or freed too early
  * shows up at once, for freed blocks are zeroed.
  */
+#include "control/clock.h"
 #include "tests/unit/tables/trie_fixture.h"
 
 #include <pthread.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READERS 2u
@@ -64,13 +64,6 @@ static void *reader_run(void *arg)
 	return NULL;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ll + now.tv_nsec;
-}
-
 /* One transaction of 1 to 64 changes, and whatever the event loop would do. */
 static bool churn(uint64_t *seed, uint32_t *root)
 {
@@ -116,7 +109,7 @@ static void test_lookups_during_changes(void **state)
 		assert_int_equal(pthread_create(&readers[i], NULL, reader_run, &fixture.workers[i]),
 				 0);
 
-	for (int64_t end = now_ns() + RUN_NS; now_ns() < end;) {
+	for (int64_t end = (int64_t)spw_now_ns() + RUN_NS; (int64_t)spw_now_ns() < end;) {
 		if (churn(&seed, &root)) {
 			done++;
 		} else {
