@@ -9,14 +9,12 @@
 #include <string.h>
 
 #include "control/clock.h"
-#include "control/daemon/log.h"
 #include "control/daemon/net/net_private.h"
 #include "ebpf/trie.h"
 
-#define HOSTS_MAX 1024u   /* of a port */
-#define WAITING_MAX 64u   /* of these, hosts that have not answered yet */
-#define ANSWER_MS 3000u   /* three probes, a second apart */
-#define REFUSED_MS 60000u /* between two lines about refused hosts */
+#define HOSTS_MAX 1024u /* of a port */
+#define WAITING_MAX 64u /* of these, hosts that have not answered yet */
+#define ANSWER_MS 3000u /* three probes, a second apart */
 
 static struct spw_prefix prefix_of(const struct spw_followed *host)
 {
@@ -67,17 +65,13 @@ static bool has_room(const struct spw_net *net, uint32_t port)
 
 static void refuse(struct spw_net *net, uint32_t port)
 {
-	uint64_t now_ms = spw_now_ms();
-
-	net->hosts_refused++;
-	if (net->hosts_logged_ms && now_ms - net->hosts_logged_ms < REFUSED_MS)
+	if (!spw_log_due(&net->hosts_refused))
 		return;
 	spw_log("warning", "net",
 		"no room for %u wanted hosts, the last on %s: %u hosts of an "
 		"interface are followed, %u wait for an answer at a time",
-		net->hosts_refused, net->node->interfaces[port].ifname, HOSTS_MAX, WAITING_MAX);
-	net->hosts_logged_ms = now_ms;
-	net->hosts_refused = 0;
+		net->hosts_refused.cnt, net->node->interfaces[port].ifname, HOSTS_MAX, WAITING_MAX);
+	spw_log_paused(&net->hosts_refused);
 }
 
 void spw_net_glean(struct spw_node *node, uint32_t port, const struct spw_endpoint *host)

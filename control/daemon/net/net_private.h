@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "control/daemon/log.h"
 #include "control/daemon/net/net.h"
 #include "control/daemon/net/netlink.h"
 
@@ -63,9 +64,8 @@ struct spw_net {
 	/* A tunnel's or relay's record could not be published: no neighbor id may be reused until
 	 * it is. */
 	bool publish_again;
-	uint32_t leftover;        /* ids from here on may be a restart's that nothing uses */
-	uint32_t hosts_refused;   /* gleans without room, since the last line about it */
-	uint64_t hosts_logged_ms; /* when that was */
+	uint32_t leftover; /* ids from here on may be a restart's that nothing uses */
+	struct spw_log_pause hosts_refused; /* gleans without room */
 };
 
 /* Has spw_tunnel_publish and all else brought up to date soon. */

@@ -13,7 +13,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "control/daemon/log.h"
 #include "control/daemon/sa/link_private.h"
 
 /* A dataplane says HELLO at once; it may take long to open its ports. */
@@ -124,6 +123,16 @@ static void on_writable(evutil_socket_t fd, short events, void *arg)
 	spw_link_write(arg);
 }
 
+/* Whoever may connect may do so without end. */
+static void say_turned_away(struct spw_link *link, pid_t pid, const char *why)
+{
+	if (!spw_log_due(&link->turned_away))
+		return;
+	spw_log("error", "link", "turned %u connection%s away, the last from process %d: %s",
+		link->turned_away.cnt, link->turned_away.cnt == 1 ? "" : "s", pid, why);
+	spw_log_paused(&link->turned_away);
+}
+
 /* The peer's user may hand us nothing that we must not trust: ours or root. */
 static int peer_check(int fd, struct ucred *peer)
 {
@@ -136,16 +145,17 @@ static int peer_check(int fd, struct ucred *peer)
 
 static int connection_open(struct spw_link *link, int fd)
 {
-	struct ucred peer;
+	struct ucred peer = {0};
+	char why[64];
 	int err = peer_check(fd, &peer);
 
 	if (err < 0) {
-		spw_log("error", "link", "turned a connection away: its user is not ours");
+		say_turned_away(link, peer.pid, "its user is not ours");
 		return err;
 	}
 	if (link->fd >= 0 || (link->pidfd >= 0 && link->pid != peer.pid)) {
-		spw_log("error", "link", "turned dataplane %d away: dataplane %d serves this node",
-			peer.pid, link->pid);
+		snprintf(why, sizeof(why), "dataplane %d serves this node", link->pid);
+		say_turned_away(link, peer.pid, why);
 		return -EBUSY;
 	}
 	if (link->pidfd < 0) {

@@ -6,6 +6,7 @@
 #ifndef SPW_SA_LINK_PRIVATE_H
 #define SPW_SA_LINK_PRIVATE_H
 
+#include "control/daemon/log.h"
 #include "control/daemon/sa/link.h"
 #include "control/daemon/sa/sas.h"
 
@@ -40,6 +41,7 @@ struct spw_link {
 	int pidfd;
 	struct event *ended;
 	uint64_t instance; /* from its HELLO */
+	struct spw_log_pause turned_away;
 	char aead[16], aead_why[160]; /* as in its READY */
 	int32_t cpus[SPW_WORKERS_MAX];
 

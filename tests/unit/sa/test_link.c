@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -210,6 +211,31 @@ static void test_process_ends(void **state)
 }
 
 /* ---- as it should not be ------------------------------------------------------------------ */
+
+/* Whoever knocks without end does not fill the log. */
+static void test_knocking(void **state)
+{
+	int log = memfd_create("log", MFD_CLOEXEC), stderr_fd = dup(STDERR_FILENO);
+	int served = client_ready();
+	char text[4096] = "";
+
+	(void)state;
+	assert_int_equal(dup2(log, STDERR_FILENO), STDERR_FILENO);
+	for (int i = 0; i < 100; i++) {
+		int fd = client_connect();
+		world_run(loop, 1);
+		assert_true(client_closed(fd));
+		close(fd);
+	}
+	dup2(stderr_fd, STDERR_FILENO);
+	assert_true(pread(log, text, sizeof(text) - 1, 0) > 0);
+	assert_non_null(strstr(text, "turned 1 connection away, the last from process"));
+	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+	assert_true(spw_link_ready(link_up));
+	close(served);
+	close(stderr_fd);
+	close(log);
+}
 
 /* Before READY (ready false) or after; the connection ends, control goes on. */
 static void refused(bool ready, const void *msg, size_t bytes)
@@ -436,6 +462,7 @@ int main(void)
 		TEST(test_requests),
 		TEST(test_queue_is_bounded),
 		TEST(test_process_ends),
+		TEST(test_knocking),
 		TEST(test_bad_hello),
 		TEST(test_bad_ready),
 		TEST(test_bad_messages),
