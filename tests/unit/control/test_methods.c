@@ -10,77 +10,12 @@
 #include <string.h>
 
 #include "control/daemon/methods.h"
-#include "control/daemon/relays/relays.h"
 #include "control/daemon/rpc.h"
 #include "ebpf/drops.h"
 #include "tests/unit/control/node_double.h"
+#include "tests/unit/control/rpc_world.h"
 
 #define CNT(table) (sizeof(table) / sizeof((table)[0]))
-
-static struct spw_node *node;
-
-static int open_node(void **state)
-{
-	static const struct spw_op ops[] = {
-		{.kind = SPW_OP_TENANT_ADD, .tenant = {.name = "blue"}},
-		{.kind = SPW_OP_TENANT_ADD, .tenant = {.name = "green"}},
-		{.kind = SPW_OP_LAN_ADD,
-		 .lan = {.port = 1, .prefix = {.family = 4, .bits = 24, .addr = {10, 1}}}},
-	};
-	struct spw_error error = {0};
-	(void)state;
-	node = node_double_open(2000);
-	node->attach = (struct spw_attach *)node; /* the double does not look into it */
-	return spw_txn_apply(node, ops, CNT(ops), true, &error);
-}
-
-static int close_node(void **state)
-{
-	(void)state;
-	node_double_close();
-	return 0;
-}
-
-/* The answer to a request, a new reference. Quotes are written ' to keep the lines readable. */
-static json_t *ask(const char *line)
-{
-	char *copy = strdup(line);
-	for (char *at = copy; *at; at++)
-		if (*at == '\'')
-			*at = '"';
-	json_t *answer = spw_rpc_answer(node, copy, strlen(copy));
-	free(copy);
-	return answer;
-}
-
-static json_t *call(const char *method, const char *params)
-{
-	char *line;
-	assert_true(asprintf(&line, "{'jsonrpc':'2.0','id':1,'method':'%s','params':%s}", method,
-			     params) > 0);
-	json_t *answer = ask(line);
-	free(line);
-	return answer;
-}
-
-static void must(const char *method, const char *params)
-{
-	json_t *answer = call(method, params);
-	if (!json_object_get(answer, "result"))
-		fail_msg("%s %s: %s", method, params,
-			 json_string_value(
-				 json_object_get(json_object_get(answer, "error"), "message")));
-	json_decref(answer);
-}
-
-static json_t *result_of(const char *method, const char *params)
-{
-	json_t *answer = call(method, params);
-	json_t *result = json_incref(json_object_get(answer, "result"));
-	json_decref(answer);
-	assert_non_null(result);
-	return result;
-}
 
 #define TUNNEL_ADD                                                                                 \
 	"{'name':'to-relay','tenant':'blue','remote':'192.0.2.2','allow':['10.2.0.0/24'],"         \
@@ -377,93 +312,6 @@ static void test_rates(void **state)
 	assert_int_equal(rates[tunnel].in_cap, 0);
 }
 
-static void test_relays(void **state)
-{
-	(void)state;
-	node->loop = event_base_new();
-	must("relay.add", "{'name':'ab','port':51820,'between':['198.51.100.7:5','any']}");
-	must("relay.add", "{'name':'six','port':51821,'between':['[2001:db8::7]:5',"
-			  "'[2001:db8::8]:6'],'packets':5000,'rate':'20mbit'}");
-	must("rate.set", "{'relay':'ab','rate':'7mbit','packets':70}");
-	must("batch", "{'ops':[{'line':1,'method':'relay.add','params':{'name':'b','port':7,"
-		      "'between':['any','192.0.2.9:1']}},{'line':2,'method':'rate.set','params':"
-		      "{'relay':'b','rate':'1mbit'}},{'line':3,'method':'relay.del','params':"
-		      "{'name':'b'}}]}");
-	struct spw_relay_state *row = &node->maps.relay_states[spw_relay_find(node, "six")->id];
-	row->to[1].packets = 3;
-	row->to[1].bytes = 99;
-	row->to[0].drops = 4;
-	row->foreign_drops = 5;
-
-	json_t *list = result_of("relay.show", "{}");
-	assert_int_equal(json_array_size(list), 2);
-	json_t *ab = json_array_get(list, 0), *b;
-	assert_string_equal(json_string_value(json_object_get(ab, "state")), "unpinned");
-	assert_int_equal(json_integer_value(json_object_get(ab, "limit_packets")), 70);
-	assert_int_equal(json_integer_value(json_object_get(ab, "limit_kbit")), 7000);
-	assert_true(json_is_null(json_object_get(ab, "armed_s")));
-	b = json_object_get(ab, "b");
-	assert_string_equal(json_string_value(json_object_get(b, "kind")), "any");
-	assert_true(json_is_null(json_object_get(b, "remote")));
-	assert_true(json_is_null(json_object_get(b, "next_hop")));
-	json_decref(list);
-
-	json_t *six = result_of("relay.show", "{'name':'six'}");
-	assert_string_equal(json_string_value(json_object_get(six, "state")), "up");
-	assert_int_equal(json_integer_value(json_object_get(six, "foreign_drops")), 5);
-	b = json_object_get(six, "b");
-	assert_string_equal(json_string_value(json_object_get(b, "remote")), "[2001:db8::8]:6");
-	assert_string_equal(json_string_value(json_object_get(b, "kind")), "configured");
-	assert_string_equal(json_string_value(json_object_get(b, "local")), "2001:db8::c8");
-	assert_int_equal(json_integer_value(json_object_get(b, "packets")), 3);
-	assert_int_equal(json_integer_value(json_object_get(b, "bytes")), 99);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(six, "a"), "drops")),
-			 4);
-	json_decref(six);
-
-	static const char *const times[] = {"1s", "60", "600s", "10m"};
-	static const int seconds[] = {1, 60, 600, 600};
-	for (size_t i = 0; i < CNT(times); i++) {
-		char params[64];
-		snprintf(params, sizeof(params), "{'name':'ab','for':'%s'}", times[i]);
-		json_t *armed = result_of("relay.arm", params);
-		assert_int_equal(json_integer_value(json_object_get(armed, "armed_s")), seconds[i]);
-		json_decref(armed);
-	}
-	static const char *const wrong[] = {"",  "0s",  "601s", "11m", "1h",
-					    "s", "-5s", "5ss",  "5s "};
-	for (size_t i = 0; i < CNT(wrong); i++) {
-		char params[64];
-		snprintf(params, sizeof(params), "{'name':'ab','for':'%s'}", wrong[i]);
-		json_t *answer = call("relay.arm", params);
-		json_t *error = json_object_get(answer, "error");
-		assert_int_equal(json_integer_value(json_object_get(error, "code")),
-				 SPW_RPC_BAD_PARAMS);
-		json_decref(answer);
-	}
-	ab = result_of("relay.show", "{'name':'ab'}");
-	assert_string_equal(json_string_value(json_object_get(ab, "state")), "armed");
-	assert_int_equal(json_integer_value(json_object_get(ab, "armed_s")), 600);
-	json_decref(ab);
-
-	list = result_of("rate.list", "{}");
-	json_t *last = json_array_get(list, json_array_size(list) - 1);
-	assert_string_equal(json_string_value(json_object_get(last, "kind")), "relay");
-	assert_string_equal(json_string_value(json_object_get(last, "name")), "six");
-	assert_int_equal(json_integer_value(json_object_get(last, "rate_kbit")), 20000);
-	assert_int_equal(json_integer_value(json_object_get(last, "packets")), 5000);
-	json_decref(list);
-	json_t *status = result_of("status", "{}");
-	json_t *used = json_object_get(json_object_get(status, "tables"), "relays");
-	assert_int_equal(json_integer_value(json_object_get(used, "max")), SPW_RELAYS_MAX - 1);
-	json_decref(status);
-	must("relay.del", "{'name':'ab'}");
-	must("relay.del", "{'name':'six'}");
-	event_free(node->relay_timer);
-	node->relay_timer = NULL;
-	event_base_free(node->loop);
-}
-
 /* ---- lists -------------------------------------------------------------------------------- */
 
 static const char *member(const json_t *list, size_t index, const char *key)
@@ -583,11 +431,11 @@ static void test_drops(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_node, close_node)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rpc_open_node, rpc_close_node)
 	const struct CMUnitTest tests[] = {
-		TEST(test_refused), TEST(test_ids),         TEST(test_tunnels), TEST(test_batch),
-		TEST(test_rates),   TEST(test_routes),      TEST(test_batch),   TEST(test_relays),
-		TEST(test_routes),  TEST(test_tunnel_show), TEST(test_status),  TEST(test_drops),
+		TEST(test_refused), TEST(test_ids),    TEST(test_tunnels),
+		TEST(test_batch),   TEST(test_rates),  TEST(test_routes),
+		TEST(test_drops),   TEST(test_status), TEST(test_tunnel_show),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,19 +139,58 @@ static void one_transaction_may_do_all_of_it(void **state)
 	assert_int_equal(node->relay_slots->used, slots + 1);
 }
 
-static void what_is_refused_changes_nothing(void **state)
+static struct double_tables *before;
+static uint32_t ids_before;
+
+static void refuse_begin(void)
 {
-	static const struct {
-		const char *text;
-		struct spw_op op;
-		int code;
-	} bad[] = {
-		{"already", {.kind = SPW_OP_RELAY_ADD, .relay = {"ab", 5}}, -EEXIST},
-		{"bad name", {.kind = SPW_OP_RELAY_ADD, .relay = {"A b", 5}}, -EINVAL},
-		{"port of the tunnels", {.kind = SPW_OP_RELAY_ADD, .relay = {"x", 4500}}, -EINVAL},
-		{"relay \"ab\"", {.kind = SPW_OP_RELAY_ADD, .relay = {"x", 51820}}, -EEXIST},
-		{"there is no relay", {.kind = SPW_OP_RELAY_DEL, .relay = {"x"}}, -ENOENT},
-	};
+	must_one(relay_add("ab", 51820, A, B));
+	drain();
+	before = aligned_alloc(SPW_CACHE_LINE, sizeof(*before));
+	*before = *node_double_tables();
+	ids_before = node->relay_ids->used;
+}
+
+/* As the last one of a batch whose others are right. */
+static void refuse(struct spw_op bad, int code, const char *text)
+{
+	struct spw_op ops[] = {relay_add("new", 7, A, B), relay_rate("ab", 5, 5), relay_del("new"),
+			       bad};
+	struct spw_error error;
+
+	ops[3].place.line = 44;
+	assert_int_equal(apply(ops, 4, &error), code);
+	if (!strstr(error.text, text))
+		fail_msg("no \"%s\" in: %s", text, error.text);
+	assert_int_equal(error.place.line, 44);
+}
+
+static void refuse_end(void)
+{
+	before->meta.epoch = node->maps.meta->epoch;
+	/* Slots that were written and never published are as good as free. */
+	memcpy(before->relays, node->maps.relays, sizeof(before->relays));
+	assert_memory_equal(node_double_tables(), before, sizeof(*before));
+	assert_int_equal(node->relay_ids->used, ids_before);
+	assert_int_equal(spw_relay_find(node, "ab")->limits.pps, SPW_RELAY_PPS_DEFAULT);
+	assert_int_equal(double_nexthop_live, 3 + 2);
+	free(before);
+}
+
+static void a_refused_relay_changes_nothing(void **state)
+{
+	(void)state;
+	refuse_begin();
+	refuse(relay_add("ab", 5, A, B), -EEXIST, "already");
+	refuse(relay_add("A b", 5, A, B), -EINVAL, "bad name");
+	refuse(relay_add("x", 4500, A, B), -EINVAL, "port of the tunnels");
+	refuse(relay_add("x", 51820, A, B), -EEXIST, "relay \"ab\"");
+	refuse(relay_del("x"), -ENOENT, "there is no relay");
+	refuse_end();
+}
+
+static void a_refused_endpoint_changes_nothing(void **state)
+{
 	static const char *const ends[][3] = {
 		{"any", "any", "both endpoints are any"},
 		{A, A, "the same"},
@@ -166,49 +205,28 @@ static void what_is_refused_changes_nothing(void **state)
 		{"[ff02::1]:80", "any", "no host's"},
 		{"[::1]:80", "any", "no host's"},
 	};
-	struct double_tables *before = aligned_alloc(SPW_CACHE_LINE, sizeof(*before));
-	struct spw_error error;
-	uint32_t ids;
-	int held;
 
 	(void)state;
-	must_one(relay_add("ab", 51820, A, B));
-	drain();
-	ids = node->relay_ids->used;
-	*before = *node_double_tables();
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]) + sizeof(ends) / sizeof(ends[0]); i++) {
-		size_t n = sizeof(bad) / sizeof(bad[0]);
-		const char *text = i < n ? bad[i].text : ends[i - n][2];
-		struct spw_op ops[] = {
-			relay_add("new", 7, A, B), relay_rate("ab", 5, 5), relay_del("new"),
-			i < n ? bad[i].op : relay_add("x", 5, ends[i - n][0], ends[i - n][1])};
-		if (i < n && ops[3].kind == SPW_OP_RELAY_ADD) {
-			ops[3].relay.between[0] = endpoint(A);
-			ops[3].relay.between[1] = endpoint(B);
-		}
-		ops[3].place.line = 44;
-		assert_int_equal(apply(ops, 4, &error), i < n ? bad[i].code : -EINVAL);
-		if (!strstr(error.text, text))
-			fail_msg("no \"%s\" in: %s", text, error.text);
-		assert_int_equal(error.place.line, 44);
-	}
+	refuse_begin();
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		refuse(relay_add("x", 5, ends[i][0], ends[i][1]), -EINVAL, ends[i][2]);
+	refuse_end();
+}
+
+static void what_the_host_refuses_changes_nothing(void **state)
+{
+	(void)state;
+	refuse_begin();
 	double_port_busy = 5353;
-	assert_int_equal(apply((struct spw_op[]){relay_add("x", 5353, A, B)}, 1, &error),
-			 -EADDRINUSE);
-	assert_non_null(strstr(error.text, "ss -uapn"));
+	refuse(relay_add("x", 5353, A, B), -EADDRINUSE, "ss -uapn");
 	double_nexthop_error = -ENOSPC;
-	held = double_ports_held;
-	assert_int_equal(apply((struct spw_op[]){relay_add("x", 5, A, B)}, 1, &error), -ENOSPC);
+	int held = double_ports_held;
+	struct spw_op add = relay_add("x", 5, A, B);
+	struct spw_error error;
+	assert_int_equal(apply(&add, 1, &error), -ENOSPC);
 	assert_int_equal(double_ports_held, held + 1);
 	double_nexthop_error = 0;
-	before->meta.epoch = node->maps.meta->epoch;
-	/* Slots that were written and never published are as good as free. */
-	memcpy(before->relays, node->maps.relays, sizeof(before->relays));
-	assert_memory_equal(node_double_tables(), before, sizeof(*before));
-	assert_int_equal(node->relay_ids->used, ids);
-	assert_int_equal(spw_relay_find(node, "ab")->limits.pps, SPW_RELAY_PPS_DEFAULT);
-	assert_int_equal(double_nexthop_live, 3 + 2);
-	free(before);
+	refuse_end();
 }
 
 static void a_full_node_says_so(void **state)
@@ -328,7 +346,9 @@ int main(void)
 		TEST(costs_keep_the_rate),
 		TEST(limits_change_alone),
 		TEST(one_transaction_may_do_all_of_it),
-		TEST(what_is_refused_changes_nothing),
+		TEST(a_refused_relay_changes_nothing),
+		TEST(a_refused_endpoint_changes_nothing),
+		TEST(what_the_host_refuses_changes_nothing),
 		TEST(a_full_node_says_so),
 		cmocka_unit_test(deltas_are_those_of_whole_checksums),
 	};

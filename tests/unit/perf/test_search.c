@@ -282,12 +282,25 @@ static void test_options_that_are_right(void **state)
 	assert_int_equal(parse("--help", &options, why), 0);
 }
 
-/* What is wrong, and a word that its sentence must have. */
+struct wrong {
+	const char *line, *says; /* a word that the sentence must have */
+};
+
+static void assert_wrong(const struct wrong *rows, size_t cnt)
+{
+	struct spw_options options;
+	char why[512];
+
+	for (size_t i = 0; i < cnt; i++) {
+		int error = parse(rows[i].line, &options, why);
+		if (error != -EINVAL || !strstr(why, rows[i].says))
+			fail_msg("\"%s\": %d, \"%s\"", rows[i].line, error, why);
+	}
+}
+
 static void test_options_that_are_wrong(void **state)
 {
-	static const struct {
-		const char *line, *says;
-	} rows[] = {
+	static const struct wrong rows[] = {
 		{"", "--tx PORT"},
 		{"--rx b", "--tx PORT"},
 		{"--tx", "needs a value"},
@@ -306,53 +319,56 @@ static void test_options_that_are_wrong(void **state)
 		{"--tx a --rate 501mpps", "at most 500mpps"},
 		{"--tx a --rate 4001gbit", "at most 500mpps or 4000gbit"},
 		{"--tx a --size 43", "at least 44"},
-		{"--tx a --size 63 --dst fd00::1", "at least 64"},
 		{"--tx a --size 1501", "at most 1500"},
 		{"--tx a --size 7x64,1x20", "at least 44"},
 		{"--tx a --size big", "a size in bytes"},
-		{"--tx a --src 10.0.0.1 --dst fd00::1", "one family"},
 		{"--tx a --src 10.0.0.1/8", "bits after the length"},
-		{"--tx a --flows 64513", "--src or --dst more addresses"},
 		{"--tx a --flows 0", "from 1 to 1048576"},
 		{"--tx a --flows 1048577", "from 1 to 1048576"},
 		{"--tx a --flows 1.5", "from 1 to 1048576"},
-		{"--tx a --seconds 5 --packets 5", "one of --seconds and --packets"},
 		{"--tx a --seconds 0", "from 0.01"},
 		{"--tx a --seconds 1e9", "to 86400"},
 		{"--tx a --packets 0", "1 or more"},
 		{"--tx a --warmup -1", "from 0 to 3600"},
-		{"--tx a --search --seconds 3", "--trial"},
-		{"--tx a --trial 3", "for --search"},
-		{"--tx a --loss 1", "for --search"},
 		{"--tx a --search --loss 100", "percentage"},
-		{"--tx a --json --csv", "both want standard output"},
-		{"--tx a --pcap x --esp y", "two kinds"},
-		{"--tx a --pcap x --size 64", "--size is not for --pcap"},
-		{"--tx a --pcap x --search", "--search needs test packets"},
-		{"--tx a --pcap x --speed 2 --rate 5", "give one of them"},
 		{"--tx a --pcap x --speed 0", "0.001"},
-		{"--tx a --speed 2", "--speed is for --pcap"},
-		{"--tx a --pcap x --gateway 10.0.0.1", "must be a MAC"},
-		{"--tx a --esp x --dst 10.0.0.1", "the file's lines have the addresses"},
 		{"--tx a --gateway 10.0.0.1:80", "its MAC"},
 		{"--tx a --gateway 255.255.255.255", "its MAC"},
 		{"--tx a --gateway 02:00:00:00:00", "its MAC"},
 		{"--tx a --cores x", "N or N,M"},
 		{"--tx a --cores 1,2,3", "N or N,M"},
+		{"--write-node-config d --tunnels 16385", "16384"},
+	};
+
+	(void)state;
+	assert_wrong(rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+static void test_options_that_exclude_each_other(void **state)
+{
+	static const struct wrong rows[] = {
+		{"--tx a --size 63 --dst fd00::1", "at least 64"},
+		{"--tx a --src 10.0.0.1 --dst fd00::1", "one family"},
+		{"--tx a --flows 64513", "--src or --dst more addresses"},
+		{"--tx a --seconds 5 --packets 5", "one of --seconds and --packets"},
+		{"--tx a --search --seconds 3", "--trial"},
+		{"--tx a --trial 3", "for --search"},
+		{"--tx a --loss 1", "for --search"},
+		{"--tx a --json --csv", "both want standard output"},
+		{"--tx a --pcap x --esp y", "two kinds"},
+		{"--tx a --pcap x --size 64", "--size is not for --pcap"},
+		{"--tx a --pcap x --search", "--search needs test packets"},
+		{"--tx a --pcap x --speed 2 --rate 5", "give one of them"},
+		{"--tx a --speed 2", "--speed is for --pcap"},
+		{"--tx a --pcap x --gateway 10.0.0.1", "must be a MAC"},
+		{"--tx a --esp x --dst 10.0.0.1", "the file's lines have the addresses"},
 		{"--tx a --tunnels 5", "--write-node-config"},
 		{"--write-node-config d", "--tunnels N"},
-		{"--write-node-config d --tunnels 16385", "16384"},
 		{"--write-node-config d --tunnels 5 --tx a", "only writes files"},
 	};
-	struct spw_options options;
-	char why[512];
-	(void)state;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int error = parse(rows[i].line, &options, why);
-		if (error != -EINVAL || !strstr(why, rows[i].says))
-			fail_msg("\"%s\": %d, \"%s\"", rows[i].line, error, why);
-	}
+	(void)state;
+	assert_wrong(rows, sizeof(rows) / sizeof(rows[0]));
 }
 
 int main(void)
@@ -367,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_options_that_are_right),
 		cmocka_unit_test(test_options_that_are_wrong),
+		cmocka_unit_test(test_options_that_exclude_each_other),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,67 +207,79 @@ static void test_every_length(void **state)
 
 /* ---- errors ------------------------------------------------------------------------------- */
 
-static void test_errors(void **state)
+static void test_bad_prefixes(void **state)
 {
+	const struct spw_prefix good = prefix_of("10.0.0.0/8");
+	struct spw_prefix bad[6];
 	struct fixture fixture;
-	struct spw_trie_txn *other;
-	uint32_t root = 0, published = 0;
-	struct spw_prefix good = prefix_of("10.0.0.0/8"), bad;
+	uint32_t root = 0;
+
+	(void)state;
+	for (int i = 0; i < 6; i++)
+		bad[i] = good;
+	bad[0].family = 5;
+	bad[1].bits = 33;
+	bad[2].addr[1] = 1; /* a host bit */
+	bad[3].addr[4] = 1; /* a bit behind an IPv4 address */
+	bad[4].bits = 6;    /* the last bit behind the prefix */
+	bad[4].addr[0] = 0x0a;
+	bad[5].family = 6;
+	bad[5].bits = 129;
+	fixture_open(&fixture, UNITS);
+	struct spw_trie_txn *txn = fixture_begin(&fixture);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(spw_trie_insert(txn, &root, &bad[i], 1, true), -EINVAL);
+		assert_int_equal(spw_trie_remove(txn, &root, &bad[i]), -EINVAL);
+		assert_int_equal(spw_trie_get(fixture.pool, root, &bad[i]), 0);
+	}
+	assert_int_equal(spw_trie_insert(txn, &root, &good, 0, false), -EINVAL);
+	assert_int_equal(root, 0);
+	spw_trie_txn_abort(txn);
+	fixture_close(&fixture);
+}
+
+static void test_absent_and_present(void **state)
+{
+	const struct spw_prefix there = prefix_of("10.0.0.0/8");
+	const struct spw_prefix absent[] = {prefix_of("10.0.0.0/9"), prefix_of("10.0.0.0/7"),
+					    prefix_of("10.0.0.0/30")};
+	struct fixture fixture;
+	uint32_t root = 0;
 
 	(void)state;
 	fixture_open(&fixture, UNITS);
 	struct spw_trie_txn *txn = fixture_begin(&fixture);
-	assert_int_equal(spw_trie_txn_begin(fixture.pool, &other), -EBUSY);
-	assert_int_equal(spw_trie_remove(txn, &root, &good), -ENOENT);
-	assert_int_equal(spw_trie_insert(txn, &root, &good, 0, false), -EINVAL);
-	for (int i = 0; i < 6; i++) {
-		bad = good;
-		switch (i) {
-		case 0:
-			bad.family = 5;
-			break;
-		case 1:
-			bad.bits = 33;
-			break;
-		case 2: /* a host bit */
-			bad.addr[1] = 1;
-			break;
-		case 3: /* a bit behind an IPv4 address */
-			bad.addr[4] = 1;
-			break;
-		case 4: /* the last bit behind the prefix */
-			bad.bits = 6;
-			bad.addr[0] = 0x0a;
-			break;
-		case 5:
-			bad.family = 6;
-			bad.bits = 129;
-			break;
-		}
-		assert_int_equal(spw_trie_insert(txn, &root, &bad, 1, true), -EINVAL);
-		assert_int_equal(spw_trie_remove(txn, &root, &bad), -EINVAL);
-		assert_int_equal(spw_trie_get(fixture.pool, root, &bad), 0);
-	}
-	assert_int_equal(root, 0);
-
+	assert_int_equal(spw_trie_remove(txn, &root, &there), -ENOENT);
 	insert(txn, &root, "10.0.0.0/8", 1);
-	assert_int_equal(spw_trie_insert(txn, &root, &good, 2, false), -EEXIST);
+	assert_int_equal(spw_trie_insert(txn, &root, &there, 2, false), -EEXIST);
 	assert_int_equal(get(&fixture, root, "10.0.0.0/8"), 1);
-	struct spw_prefix longer = prefix_of("10.0.0.0/9"), shorter = prefix_of("10.0.0.0/7");
-	struct spw_prefix deep = prefix_of("10.0.0.0/30");
-	assert_int_equal(spw_trie_remove(txn, &root, &longer), -ENOENT);
-	assert_int_equal(spw_trie_remove(txn, &root, &shorter), -ENOENT);
-	assert_int_equal(spw_trie_remove(txn, &root, &deep), -ENOENT);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(spw_trie_remove(txn, &root, &absent[i]), -ENOENT);
+	spw_trie_txn_abort(txn);
+	fixture_close(&fixture);
+}
 
+static void test_sealed(void **state)
+{
+	const struct spw_prefix one = prefix_of("10.0.0.0/8"), other = prefix_of("10.0.0.0/9");
+	struct spw_trie_txn *second;
+	struct fixture fixture;
+	uint32_t root = 0;
+
+	(void)state;
+	fixture_open(&fixture, UNITS);
+	struct spw_trie_txn *txn = fixture_begin(&fixture);
+	assert_int_equal(spw_trie_txn_begin(fixture.pool, &second), -EBUSY);
+	insert(txn, &root, "10.0.0.0/8", 1);
 	assert_int_equal(spw_grace_reserve(fixture.grace, FIXTURE_LIMBO), 0);
 	assert_int_equal(spw_trie_txn_seal(txn, fixture.grace), -EBUSY);
 	spw_grace_unreserve(fixture.grace, FIXTURE_LIMBO);
 	assert_int_equal(spw_trie_txn_seal(txn, fixture.grace), 0);
 	assert_int_equal(spw_trie_txn_seal(txn, fixture.grace), -EINVAL);
-	assert_int_equal(spw_trie_insert(txn, &root, &longer, 1, false), -EINVAL);
-	assert_int_equal(spw_trie_remove(txn, &root, &good), -EINVAL);
+	assert_int_equal(spw_trie_insert(txn, &root, &other, 1, false), -EINVAL);
+	assert_int_equal(spw_trie_remove(txn, &root, &one), -EINVAL);
 	assert_int_equal(spw_trie_clear(txn, &root, 4), -EINVAL);
-	published = root;
+	uint32_t published = root;
 	spw_trie_txn_retire(txn);
 	assert_int_equal(lookup_text(&fixture, published, "10.9.9.9"), 1);
 	fixture_close(&fixture);
@@ -466,7 +478,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_truth_table),
 		cmocka_unit_test(test_every_length),
-		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_bad_prefixes),
+		cmocka_unit_test(test_absent_and_present),
+		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_abort_changes_nothing),
 		cmocka_unit_test(test_published_stays_until_retired),
 		cmocka_unit_test(test_replace),
