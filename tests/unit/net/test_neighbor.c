@@ -388,11 +388,6 @@ int main(void)
 		TEST(test_restart_elsewhere),
 		TEST(test_restart_damaged),
 	};
-	int failed;
 
-	if (!world_enter())
-		return 77; /* skipped: it takes root */
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	world_leave();
-	return failed;
+	return world_run_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }

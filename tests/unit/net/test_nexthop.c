@@ -416,11 +416,6 @@ int main(void)
 		TEST(test_interface_gone),
 		TEST(test_overflow),
 	};
-	int failed;
 
-	if (!world_enter())
-		return 77; /* skipped: it takes root */
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	world_leave();
-	return failed;
+	return world_run_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }

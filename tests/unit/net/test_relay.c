@@ -214,13 +214,6 @@ int main(void)
 		TEST(test_own_addresses),
 		TEST(test_port),
 	};
-	int failed;
 
-	if (!world_enter()) {
-		print_message("skipped: needs root and network namespaces\n");
-		return 77;
-	}
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	world_leave();
-	return failed;
+	return world_run_tests(tests, sizeof(tests) / sizeof(tests[0]));
 }

@@ -13,16 +13,21 @@
 #ifndef SPW_TEST_NET_WORLD_H
 #define SPW_TEST_NET_WORLD_H
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "control/daemon/net/net_private.h"
 
 #define WORLD_NEIGHBORS_MAX 160u
 #define WORLD_TUNNELS_MAX 8u
 
-/* Makes both namespaces, once. False: not allowed to (not root). */
-bool world_enter(void);
-void world_leave(void);
+/* Makes both namespaces, runs the tests in them, and returns what main returns. */
+int world_run_tests(const struct CMUnitTest *tests, size_t cnt);
 
 /* cmocka: fresh wires, and a node with net running; world_node is set. */
 int world_setup(void **state);
