@@ -37,13 +37,13 @@
 
 #include "control/daemon/net/attach.h"
 #include "control/daemon/tables/maps.h"
+#include "control/daemon/tables/pin_dir.h"
 #include "ebpf/drops.h"
 #include "frame.h"
 #include "tables.h"
 #include "veth.h"
 
 #define SPI (5u << SPW_SPI_GENERATION_BITS | 42)
-#define BASE_DIR "/sys/fs/bpf/spillway"
 
 static struct test_tables tables;
 static char pin_dir[64];
@@ -507,7 +507,7 @@ static int setup_bare(void **state)
 		return -1;
 	wait_bare("spwa0");
 	wait_bare("spwb0");
-	return mkdir(pin_dir, 0700);
+	return spw_pin_dir_make(pin_dir, why, sizeof(why));
 }
 
 static bool can_run(void)
@@ -550,13 +550,11 @@ int main(void)
 	if (!can_run())
 		return 77;
 	set_tables();
-	mkdir(BASE_DIR, 0700);
-	snprintf(pin_dir, sizeof(pin_dir), BASE_DIR "/test-attach-%d", (int)getpid());
+	snprintf(pin_dir, sizeof(pin_dir), "/sys/fs/bpf/spillway/test-attach-%d", (int)getpid());
 	if (test_veth_create("spwa0", 1) != 0 || test_veth_create("spwb0", 1) != 0)
 		return 1;
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	spw_maps_remove(pin_dir, why, sizeof(why));
-	rmdir(BASE_DIR); /* stays where other nodes are in it */
 	test_tables_close(&tables);
 	return failed != 0;
 }

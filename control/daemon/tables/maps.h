@@ -75,8 +75,8 @@ int spw_maps_open(struct spw_maps *maps, const char *pin_dir, const struct spw_l
 void spw_maps_close(struct spw_maps *maps);
 
 /* spw_maps_remove unpins all that stands in pin_dir, links of attached programs (link_<ifname>)
- * first, and removes the folder. 0, also when there was none, or a negative errno with a sentence
- * in `why`. The folder above stays, other nodes may be in it. */
+ * first, and removes the folder, and the one above where no other node is in it. 0, also when there
+ * was none, or a negative errno with a sentence in `why`. */
 int spw_maps_remove(const char *pin_dir, char *why, size_t why_bytes);
 
 #endif

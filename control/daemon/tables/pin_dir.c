@@ -104,10 +104,15 @@ int spw_pin_dir_make(const char *pin_dir, char *why, size_t why_bytes)
 		return -EINVAL;
 	}
 	int error = bpffs_need(parent, why, why_bytes);
-	if (error == 0)
+	if (error)
+		return error;
+	/* Once more where the last other node was removed meanwhile, and the base with it. */
+	error = -ENOENT;
+	for (int tries = 0; tries < 2 && error == -ENOENT; tries++) {
 		error = dir_make(base, why, why_bytes);
-	if (error == 0)
-		error = dir_make(pin_dir, why, why_bytes);
+		if (error == 0)
+			error = dir_make(pin_dir, why, why_bytes);
+	}
 	return error;
 }
 
@@ -161,6 +166,7 @@ int spw_pin_dir_empty(const char *pin_dir, char *why, size_t why_bytes)
 
 int spw_maps_remove(const char *pin_dir, char *why, size_t why_bytes)
 {
+	char base[PATH_MAX];
 	int error = spw_pin_dir_empty(pin_dir, why, why_bytes);
 
 	if (error == 0 && rmdir(pin_dir) != 0 && errno != ENOENT) {
@@ -168,5 +174,8 @@ int spw_maps_remove(const char *pin_dir, char *why, size_t why_bytes)
 		snprintf(why, why_bytes, "the folder %s cannot be removed: %s", pin_dir,
 			 strerror(-error));
 	}
+	/* Fails where another node is in it, or where it is no folder of ours but a mount. */
+	if (error == 0 && snprintf(base, sizeof(base), "%s", pin_dir) < PATH_MAX && path_cut(base))
+		rmdir(base);
 	return error;
 }

@@ -347,11 +347,13 @@ static void test_half_made_is_redone(void **state)
 static void test_remove(void **state)
 {
 	struct spw_maps maps;
-	char path[256];
+	char path[256], other[256];
 
 	(void)state;
 	assert_int_equal(spw_maps_remove(dir, why, sizeof(why)), 0); /* nothing there */
 	assert_int_equal(open_maps(&maps, &limits), 0);
+	snprintf(other, sizeof(other), "%s/other", base);
+	assert_int_equal(mkdir(other, 0700), 0);
 	/* Other pins of the node: the classifier's own maps and its links. */
 	snprintf(path, sizeof(path), "%s/classifier_counters", dir);
 	assert_int_equal(bpf_obj_pin(maps.fd[SPW_MAP_RATES], path), 0);
@@ -360,9 +362,12 @@ static void test_remove(void **state)
 	spw_maps_close(&maps);
 	assert_int_equal(spw_maps_remove(dir, why, sizeof(why)), 0);
 	assert_int_equal(access(dir, F_OK), -1);
-	assert_int_equal(access(base, F_OK), 0);
+	assert_int_equal(access(other, F_OK), 0); /* of another node, which is the last one now */
+	assert_int_equal(spw_maps_remove(other, why, sizeof(why)), 0);
+	assert_int_equal(access(base, F_OK), -1);
 
 	/* Something that is no pin: said, and the folder stays. */
+	assert_int_equal(mkdir(base, 0700), 0);
 	assert_int_equal(mkdir(dir, 0700), 0);
 	snprintf(path, sizeof(path), "%s/inner", dir);
 	assert_int_equal(mkdir(path, 0700), 0);
@@ -414,7 +419,5 @@ int main(void)
 		cmocka_unit_test_teardown(test_remove, remove_all),
 		cmocka_unit_test_teardown(test_pin_dir, remove_all),
 	};
-	int failed = cmocka_run_group_tests_name("tables_maps", tests, NULL, NULL);
-	rmdir(base);
-	return failed;
+	return cmocka_run_group_tests_name("tables_maps", tests, NULL, NULL);
 }
