@@ -56,7 +56,7 @@ static __always_inline bool transmits_here(const struct spw_frame *frame, __u32 
 }
 
 /* Whether an XSK is bound to the receive queue. The kernel notes it for XDP_REDIRECT; so it does
- * for the port of spw_frame_reaches. */
+ * for the port of spw_frame_reaches; what was asked last counts. */
 static __always_inline bool spw_frame_steer(const struct spw_frame *frame)
 {
 	return bpf_redirect_map(&xsks_map, frame->ctx->rx_queue_index, XDP_DROP) == XDP_REDIRECT;
@@ -65,6 +65,11 @@ static __always_inline bool spw_frame_steer(const struct spw_frame *frame)
 static __always_inline bool spw_frame_reaches(const struct spw_frame *frame, __u32 port)
 {
 	return transmits_here(frame, port) || bpf_redirect_map(&tx_ports, port, 0) == XDP_REDIRECT;
+}
+
+static __always_inline bool spw_frame_defers(const struct spw_frame *frame)
+{
+	return spw_frame_steer(frame);
 }
 
 static __always_inline bool spw_frame_grow(struct spw_frame *frame, int bytes)

@@ -18,6 +18,7 @@
  *   spw_frame_tick_ns           the same, or up to a tick behind where that is cheaper
  *   spw_frame_steer             whether a worker takes it
  *   spw_frame_reaches           whether the frame can be sent out of a port
+ *   spw_frame_defers            whether a worker takes a frame that cannot be sent from here
  *   spw_frame_grow              moves the frame's start; what pointed into it is void
  *   spw_limit_source, spw_limit_total   as in limit.h
  *

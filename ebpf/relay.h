@@ -188,7 +188,8 @@ static __always_inline void spw_relay_write_ipv6(__u8 *ip, const struct spw_rela
 	}
 }
 
-/* From the right endpoint: on to `out`, if nothing stands in the way. */
+/* From the right endpoint: on to `out`, if nothing stands in the way. Out of a device XDP cannot
+ * send: a worker then does all of this, and nothing is paid or counted here. */
 static __always_inline __u32 spw_relay_forward(struct spw_frame *frame,
 					       const struct spw_packet *packet,
 					       const struct spw_relay *relay,
@@ -207,9 +208,13 @@ static __always_inline __u32 spw_relay_forward(struct spw_frame *frame,
 	if (word >> 56 == SPW_NEIGHBOR_NONE)
 		return SPW_DROP_NEIGHBOR_UNRESOLVED;
 	const struct spw_port *port = spw_ports_at(frame, out->port);
-	if (!port || !spw_frame_reaches(frame, out->port))
+	if (!port)
 		return SPW_DROP_PORT_ABSENT;
 	const struct spw_port_image *image = spw_image_of(port);
+	if (!spw_frame_reaches(frame, out->port))
+		return image->role != SPW_PORT_NONE && spw_frame_defers(frame)
+			       ? SPW_CLASSIFIED_STEER
+			       : SPW_DROP_PORT_ABSENT;
 	if (image->mtu_bytes && ip_bytes > image->mtu_bytes)
 		return SPW_DROP_RELAY_TOO_BIG;
 	if (!spw_relay_pay(frame, relay, direction, ip_bytes))
@@ -259,7 +264,7 @@ static __always_inline __u32 spw_relay(struct spw_frame *frame, const struct spw
 		return spw_relay_foreign(frame, packet, relay, state);
 	}
 	__u32 counter = spw_relay_forward(frame, packet, relay, out, direction);
-	if (counter != SPW_CLASSIFIED_RELAY)
+	if (counter < SPW_CLASSIFIED_FIRST)
 		__sync_fetch_and_add(&direction->drops, 1);
 	return counter;
 }

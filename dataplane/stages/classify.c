@@ -177,8 +177,7 @@ static inline enum spw_state classify_one(struct spw_lane *lane, struct spw_burs
 	burst->state[i] = (uint8_t)state;
 	return state;
 bad:
-	spw_drop(lane, burst, i, SPW_DROP_OUTER_BAD);
-	return SPW_DONE;
+	return spw_filter_steered(lane, burst, i);
 }
 
 void spw_stage_classify(struct spw_lane *lane, struct spw_burst *burst)

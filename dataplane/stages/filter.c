@@ -2,6 +2,8 @@
 /*
  * filter.c - the classifier for packets of ports that XDP does not see: ebpf/classify.h, compiled
  * for a worker. This file is what it stands on here, and its way out.
+ *
+ * So are packets that XDP has steered here because a relay sends them out of such a port.
  */
 #include "dataplane/stages/limiter.h"
 #include "dataplane/stages/stage.h"
@@ -60,6 +62,12 @@ static inline bool spw_frame_reaches(const struct spw_frame *frame, uint32_t por
 	return port < SPW_PORTS_MAX && frame->lane->port_mtu_bytes[port] != 0;
 }
 
+static inline bool spw_frame_defers(const struct spw_frame *frame)
+{
+	(void)frame;
+	return false;
+}
+
 static inline bool spw_frame_grow(struct spw_frame *frame, int bytes)
 {
 	struct rte_mbuf *mbuf = frame->mbuf;
@@ -89,7 +97,8 @@ static inline bool spw_limit_total(struct spw_frame *frame, uint32_t pps, uint64
 
 #include "ebpf/classify.h"
 
-static void filter_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
+/* Decides about packet i, and counts nothing. */
+static uint32_t classify(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
 {
 	struct rte_mbuf *mbuf = burst->mbuf[i];
 	uint8_t *data = rte_pktmbuf_mtod(mbuf, uint8_t *);
@@ -98,8 +107,20 @@ static void filter_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t 
 				  .port_in = burst->port_in[i],
 				  .lane = lane,
 				  .mbuf = mbuf};
-	struct spw_port_counters *counters = &lane->row->ports[burst->port_in[i]];
 	uint32_t counter = spw_classify(&frame);
+
+	if (counter == SPW_CLASSIFIED_RELAY) {
+		burst->port_out[i] = (uint8_t)frame.port_out;
+		burst->state[i] = SPW_AT_TRANSMIT;
+	}
+	return counter;
+}
+
+static void filter_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
+{
+	struct rte_mbuf *mbuf = burst->mbuf[i];
+	struct spw_port_counters *counters = &lane->row->ports[burst->port_in[i]];
+	uint32_t counter = classify(lane, burst, i);
 
 	spw_count(counter < SPW_CLASSIFIED_FIRST
 			  ? &counters->dropped
@@ -107,14 +128,11 @@ static void filter_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t 
 		  1);
 	switch (counter) {
 	case SPW_CLASSIFIED_STEER:
+	case SPW_CLASSIFIED_RELAY:
 		return;
 	case SPW_CLASSIFIED_CONTROL:
 	case SPW_CLASSIFIED_PASS:
 		burst->state[i] = SPW_AT_KERNEL;
-		return;
-	case SPW_CLASSIFIED_RELAY:
-		burst->port_out[i] = (uint8_t)frame.port_out;
-		burst->state[i] = SPW_AT_TRANSMIT;
 		return;
 	case SPW_CLASSIFIED_KEEPALIVE:
 		burst->state[i] = SPW_DONE;
@@ -126,6 +144,22 @@ static void filter_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t 
 			counter = SPW_DROP_PACKET_TOO_LONG;
 		spw_drop(lane, burst, i, counter);
 	}
+}
+
+enum spw_state spw_filter_steered(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
+{
+	uint32_t port = burst->port_in[i], counter = SPW_DROP_OUTER_BAD;
+
+	/* Without a device there is nothing that XDP could not send itself. */
+	if (lane->port_native && !(lane->port_native & 1u << port))
+		counter = classify(lane, burst, i);
+	if (counter == SPW_CLASSIFIED_RELAY) {
+		spw_count(&lane->row->ports[port].classified[counter - SPW_CLASSIFIED_FIRST], 1);
+		return SPW_AT_TRANSMIT;
+	}
+	spw_drop(lane, burst, i,
+		 counter < SPW_CLASSIFIED_FIRST ? (enum spw_drop)counter : SPW_DROP_OUTER_BAD);
+	return SPW_DONE;
 }
 
 void spw_stage_filter(struct spw_lane *lane, struct spw_burst *burst)

@@ -109,6 +109,10 @@ void spw_stage_esp_out(struct spw_lane *lane, struct spw_burst *burst);
 /* Before all others, for packets of devices: what the classifier in the kernel does for interfaces.
  */
 void spw_stage_filter(struct spw_lane *lane, struct spw_burst *burst);
+/* A packet that was received and is no ESP: relayed where XDP could not send it, out of a device;
+ * else dropped. Returns its state. */
+enum spw_state spw_filter_steered(struct spw_lane *lane, struct spw_burst *burst, uint32_t i)
+	__attribute__((cold, noinline));
 /* Before classify, for a burst that was received on a port with fewer queues than workers: shrinks
  * the burst to what is for this worker, and hands on the rest. */
 void spw_stage_spread(struct spw_lane *lane, struct spw_burst *burst, uint32_t port);

@@ -349,6 +349,56 @@ static void test_segments(void **state)
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
 
+/* A frame that XDP has left to a worker, on a port that is no device. Returns its state. */
+static enum spw_state run_steered(const struct frame_spec *spec)
+{
+	uint8_t frame[FRAME_BYTES_MAX];
+	uint32_t bytes = frame_build(spec, frame);
+
+	lane.burst.mbuf[0] = rte_pktmbuf_alloc(pool);
+	memcpy(rte_pktmbuf_append(lane.burst.mbuf[0], (uint16_t)bytes), frame, bytes);
+	lane.burst.state[0] = SPW_AT_CLASSIFY;
+	lane.burst.port_in[0] = 0;
+	enum spw_state state = spw_filter_steered(&lane, &lane.burst, 0);
+	assert_int_equal(state, lane.burst.state[0]);
+	if (state != SPW_DONE)
+		rte_pktmbuf_free(lane.burst.mbuf[0]);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+	return state;
+}
+
+static void test_steered(void **state)
+{
+	struct frame_spec spec = {.src = "198.18.0.10",
+				  .dst = "192.0.2.1",
+				  .src_port = 6000,
+				  .dst_port = 5001, /* leaves by port 1 */
+				  .payload_bytes = 64};
+	struct spw_worker_row before = row;
+	const __u64 *relayed =
+		&row.ports[0].classified[SPW_CLASSIFIED_RELAY - SPW_CLASSIFIED_FIRST];
+
+	(void)state;
+	test_node_reset_relays(&node);
+	assert_int_equal(run_steered(&spec), SPW_DONE); /* a node without devices */
+	assert_int_equal(row.drops[SPW_DROP_OUTER_BAD], before.drops[SPW_DROP_OUTER_BAD] + 1);
+	lane.port_native = 1u << 1;
+	assert_int_equal(run_steered(&spec), SPW_AT_TRANSMIT);
+	assert_int_equal(lane.burst.port_out[0], 1);
+	assert_int_equal(*relayed,
+			 before.ports[0].classified[SPW_CLASSIFIED_RELAY - SPW_CLASSIFIED_FIRST] +
+				 1);
+	lane.port_mtu_bytes[1] = 0;
+	assert_int_equal(run_steered(&spec), SPW_DONE);
+	assert_int_equal(row.drops[SPW_DROP_PORT_ABSENT], before.drops[SPW_DROP_PORT_ABSENT] + 1);
+	lane.port_mtu_bytes[1] = 1500;
+	spec.dst_port = 9; /* of nobody here */
+	assert_int_equal(run_steered(&spec), SPW_DONE);
+	assert_int_equal(row.drops[SPW_DROP_OUTER_BAD], before.drops[SPW_DROP_OUTER_BAD] + 2);
+	assert_int_equal(row.ports[0].dropped, before.ports[0].dropped);
+	lane.port_native = 0;
+}
+
 /* New sources take the places of the oldest ones, so a flood of them leaves the newest limited. */
 static void test_limiter(void **state)
 {
@@ -372,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_limits),    cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_mutations), cmocka_unit_test(test_all_reached),
 		cmocka_unit_test(test_segments),  cmocka_unit_test(test_limiter),
+		cmocka_unit_test(test_steered),
 	};
 	int error = test_node_open(&node);
 

@@ -129,6 +129,27 @@ static void test_published(void **state)
 	expect(&a_to_b, SPW_CLASSIFIED_RELAY);
 }
 
+/* Out of a port that XDP has no interface for, as a device is: a worker does all of it. */
+static void test_for_a_worker(void **state)
+{
+	const struct spw_relay_direction *to = state_of(5000)->to;
+
+	(void)state;
+	relay_of(5000)->side[1].port = 2;
+	test_node_listen(&node, 0, true);
+	expect(&a_to_b, SPW_CLASSIFIED_STEER);
+	assert_int_equal(to[1].packets + to[1].drops, 0);
+	assert_int_equal(to[1].packets_full_ticks, 0);
+	test_node_listen(&node, 0, false);
+	expect(&a_to_b, SPW_DROP_PORT_ABSENT);
+	assert_int_equal(to[1].drops, 1);
+	relay_of(5000)->side[1].port = 4; /* not configured */
+	test_node_listen(&node, 0, true);
+	expect(&a_to_b, SPW_DROP_PORT_ABSENT);
+	test_node_listen(&node, 0, false);
+	relay_of(5000)->side[1].port = 0;
+}
+
 /* One packet a day, but a burst of some. */
 #define DAY_TICKS (86400ull * 1000000000 * SPW_RELAY_TICKS_PER_NS)
 
@@ -429,6 +450,7 @@ int main(void)
 		TEST(test_byte_rate),        TEST(test_rate_over_time), TEST(test_rate_on_all_cpus),
 		TEST(test_rate_implausible), TEST(test_learn),          TEST(test_learn_ipv6),
 		TEST(test_sums_ipv4),        TEST(test_sums_ipv6),      TEST(test_loop),
+		TEST(test_for_a_worker),
 	};
 	int error = test_node_open(&node);
 

@@ -35,9 +35,10 @@ def at(address, port):
 
 
 class Site:
-    """a - wan0 node wan1 - b. `between` of a relay is given as it goes into config.yaml."""
+    """a - wan0 node wan1 - b. `between` of a relay is given as it goes into config.yaml; devices:
+    the sites that are not behind a kernel's interface but a device."""
 
-    def __init__(self, lab, relays=(), devices=False):
+    def __init__(self, lab, relays=(), devices=""):
         self.lab = lab
         self.spaces = {name: lab.namespace(name) for name in "ab"}
         space = lab.namespace("node")
@@ -48,12 +49,13 @@ class Site:
                      [f"{NODE[family][name]}/{BITS[family]}" for family in (4, 6)])
             # What XDP sends into a veth needs a receiver that polls (NAPI).
             self.spaces[name].run("ethtool", "-K", "eth0", "gro", "on")
-            if devices:
+            if name in devices:
                 self.make_device(space, wan, name)
         self.node = lab.node(space, {
             "interfaces": [{"name": f"wan{wan}", "role": "wan",
-                            **({"device": f"net_tap{wan},iface=dev{wan}"} if devices else {})}
-                           for wan in range(2)],
+                            **({"device": f"net_tap{wan},iface=dev{wan}"}
+                              if name in devices else {})}
+                           for wan, name in enumerate("ab")],
             "relays": list(relays)})
 
     @staticmethod
@@ -98,7 +100,7 @@ def between(family, name_b="b"):
     return [at(a, 1111), at(b, 2222)]
 
 
-@pytest.fixture(scope="module", params=(False, True), ids=("xdp", "devices"))
+@pytest.fixture(scope="module", params=("", "ab"), ids=("xdp", "devices"))
 def site(request, open_lab):
     """Relays of all kinds: by two interfaces and by one, IPv4 and IPv6; and all that on devices,
     where a worker relays."""
@@ -163,6 +165,33 @@ def test_bytes_pass_both_ways_unchanged_and_counted(site, kind, family):
             assert after[to]["drops"] == before[to]["drops"]
     assert site.relayed() - relayed == 2 * len(payloads)
     assert (after["state"], after["a"]["kind"]) == ("up", "configured")
+
+
+@pytest.mark.parametrize("family", (4, 6))
+def test_between_an_interface_and_a_device(lab, family):
+    """XDP cannot send out of a device: a worker relays there."""
+    site = Site(lab, devices="b", relays=[{"name": "ab", "port": PORT, "between": between(family)}])
+    site.start()
+    payloads = [random.randbytes(size) for size in range(0, 1200, 40)]
+    with contextlib.ExitStack() as stack:
+        a, b = map(stack.enter_context, site.ends(family))
+        with exact(site):
+            for tx, rx in ((a, b), (b, a)):
+                hop_options(rx, family)
+                arrived = exchange(tx, rx, payloads)
+                assert [payload for payload, _ in arrived] == payloads
+                assert {int.from_bytes(ancillary[0][2][:4], "little")
+                        for _, ancillary in arrived} == {63}
+        shown = site.relay()
+        assert [shown[end]["packets"] for end in "ab"] == [len(payloads)] * 2
+        wan0, wan1 = site.node.cli("status")["interfaces"]
+        assert (wan0["steered"], wan0["relayed"]) == (len(payloads), len(payloads))
+        assert wan1["relayed"] == len(payloads)
+        hop_options(a, family, ttl=1)
+        with exact(site, {"relay_ttl_expired": 3}):
+            for _ in range(3):
+                a.send(b"dies")
+            topology.wait_for(lambda: site.relay()["b"]["drops"] == 3, 5, "they died")
 
 
 @pytest.mark.parametrize("family", (4, 6))
