@@ -14,16 +14,23 @@
 #include <unistd.h>
 
 #define GROUP_NAME "spillway"
+#define RUN_VARIABLE "SPW_RUN_DIR"
+#define RUN_BASE "/run/spillway"
 
 static const struct spw_place nowhere;
+
+static const char *base_folder(const char *variable, const char *base)
+{
+	const char *value = getenv(variable);
+
+	return value && *value ? value : base;
+}
 
 static int name_folder(char *path, size_t path_bytes, const char *variable, const char *base,
 		       const char *node, struct spw_error *error)
 {
-	const char *value = getenv(variable);
+	const char *value = base_folder(variable, base);
 
-	if (!value || !*value)
-		value = base;
 	if ((size_t)snprintf(path, path_bytes, "%s/%s", value, node) < path_bytes)
 		return 0;
 	return spw_error_set(error, -ENAMETOOLONG, nowhere,
@@ -33,7 +40,7 @@ static int name_folder(char *path, size_t path_bytes, const char *variable, cons
 
 int spw_folders_name(struct spw_node *node, struct spw_error *error)
 {
-	int err = name_folder(node->run_dir, sizeof(node->run_dir), "SPW_RUN_DIR", "/run/spillway",
+	int err = name_folder(node->run_dir, sizeof(node->run_dir), RUN_VARIABLE, RUN_BASE,
 			      node->name, error);
 
 	if (err == 0)
@@ -46,6 +53,24 @@ int spw_folders_name(struct spw_node *node, struct spw_error *error)
 		spw_error_set(error, err, nowhere, "no folder for the tables of node \"%s\": %s",
 			      node->name, strerror(-err));
 	return err;
+}
+
+void spw_folders_standing(char *names, size_t names_bytes)
+{
+	DIR *base = opendir(base_folder(RUN_VARIABLE, RUN_BASE));
+	const struct dirent *entry;
+	size_t used = 0;
+
+	names[0] = '\0';
+	while (base && used < names_bytes && (entry = readdir(base))) {
+		char journal[sizeof(entry->d_name) + 16];
+		snprintf(journal, sizeof(journal), "%s/journal", entry->d_name);
+		if (entry->d_name[0] != '.' && faccessat(dirfd(base), journal, F_OK, 0) == 0)
+			used += (size_t)snprintf(names + used, names_bytes - used, "%s%s",
+						 used ? ", " : "", entry->d_name);
+	}
+	if (base)
+		closedir(base);
 }
 
 /* Makes the folders above, as anyone's. */

@@ -16,6 +16,10 @@
 /* Fills run_dir, state_dir and pin_dir from node->name. -ENAMETOOLONG with the error set. */
 int spw_folders_name(struct spw_node *node, struct spw_error *error);
 
+/* Writes the names of this host's nodes that have a journal, so that the next start of each takes
+ * its tables up: "a, b". Empty: there are none. */
+void spw_folders_standing(char *names, size_t names_bytes);
+
 /* Makes the run and state folders where they are missing: ours, and closed to others. The run
  * folder may be entered, not listed, by the group `spillway` where there is one, for control.sock.
  * -EPERM: one is there, but somebody else's or open. */

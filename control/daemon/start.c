@@ -147,8 +147,19 @@ static bool exists(const char *folder, const char *name)
 static int name_node(struct spw_node *node, const char *config_path, struct spw_error *error)
 {
 	int err = spw_node_name_read(config_path, node->name, error);
+	size_t used = strlen(error->text);
+	char names[128];
 
-	return err < 0 ? err : spw_folders_name(node, error);
+	if (err == 0)
+		return spw_folders_name(node, error);
+	/* Of a node whose tables stand nothing is missing but its name. */
+	spw_folders_standing(names, sizeof(names));
+	if (names[0])
+		snprintf(error->text + used, sizeof(error->text) - used,
+			 "; tables of %s stand: to take up or to remove a node's, a file with the "
+			 "one line `node: NAME` is enough",
+			 names);
+	return err;
 }
 
 /* Tables and journal stand and fall together. *standing: both are there. */

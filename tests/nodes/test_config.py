@@ -156,6 +156,9 @@ def test_running_node_stays_whatever_the_file_becomes(place):
         path = place.write(text, "second.yaml")
         assert place.run(path).returncode == 1
         assert snapshot(node) == before
+    for path in (place.folder / "nowhere.yaml", place.write("]", "broken.yaml")):
+        said = place.run(path).stderr
+        assert f"tables of {node.name} stand" in said and "`node: NAME` is enough" in said
     # Control reads nothing but the node's name out of it when it starts again.
     pid = node.pid("control")
     place.write(GOOD.replace("remote", "remot"), node.config_path.name)
