@@ -69,6 +69,10 @@ class Site:
     def start(self):
         self.node.start()
         self.await_macs()
+        # What a kernel sends while it asks for a MAC, it sends in another order.
+        for name, space in self.spaces.items():
+            for family in (4, 6):
+                assert space.ping(NODE[family][name], 1)[1]
 
     def await_macs(self):
         topology.wait_for(
