@@ -9,6 +9,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include "control/daemon/checksum.h"
 #include "control/daemon/net/net.h"
 
 #define OUTER4_BYTES (sizeof(struct iphdr) + sizeof(struct udphdr))
@@ -27,19 +28,6 @@ uint32_t spw_inner_mtu(uint32_t outer_mtu_bytes, uint32_t outer_bytes)
 	return ((outer_mtu_bytes - outer_bytes - ESP_BYTES) & ~3u) - ESP_TRAILER_BYTES;
 }
 
-/* RFC 1071 over an IPv4 header. */
-static uint16_t header_checksum(const void *header, size_t bytes)
-{
-	const uint8_t *at = header;
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < bytes; i += 2)
-		sum += (uint32_t)at[i] << 8 | at[i + 1];
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return htons((uint16_t)~sum);
-}
-
 static void outer_template(const struct spw_node *node, const struct spw_tunnel_obj *tunnel,
 			   const struct spw_endpoint *source, struct spw_tunnel *record)
 {
@@ -56,7 +44,7 @@ static void outer_template(const struct spw_node *node, const struct spw_tunnel_
 		ip_bytes = sizeof(ip);
 		memcpy(&ip.saddr, source->addr, 4);
 		memcpy(&ip.daddr, tunnel->remote.addr, 4);
-		ip.check = header_checksum(&ip, sizeof(ip));
+		ip.check = (uint16_t)~spw_sum_fold_be(spw_sum_add(0, &ip, sizeof(ip)));
 		memcpy(record->outer, &ip, sizeof(ip));
 	} else {
 		struct ip6_hdr ip = {
@@ -120,6 +108,17 @@ void spw_tunnel_publish_at(struct spw_node *node, struct spw_tunnel_obj *tunnel,
 	__atomic_store_n(&node->maps.tunnel_roots[tunnel->id].slot, slot, __ATOMIC_RELEASE);
 }
 
+uint32_t spw_slot_take_next(struct spw_node *node, struct spw_slots *slots)
+{
+	uint32_t slot = spw_slots_alloc(slots);
+
+	if (slot && spw_grace_reserve(node->grace, 1) < 0) {
+		spw_slots_free(slots, slot);
+		return 0;
+	}
+	return slot;
+}
+
 int spw_tunnel_publish(struct spw_node *node, struct spw_tunnel_obj *tunnel)
 {
 	uint32_t slot, old_slot = tunnel->slot;
@@ -130,13 +129,9 @@ int spw_tunnel_publish(struct spw_node *node, struct spw_tunnel_obj *tunnel)
 	fill_record(node, tunnel, &record);
 	if (memcmp(&record, &node->maps.tunnels[old_slot], sizeof(record)) == 0)
 		return 0;
-	slot = spw_slots_alloc(node->tunnel_slots);
+	slot = spw_slot_take_next(node, node->tunnel_slots);
 	if (slot == 0)
 		return -ENOSPC;
-	if (spw_grace_reserve(node->grace, 1) < 0) {
-		spw_slots_free(node->tunnel_slots, slot);
-		return -ENOSPC;
-	}
 	spw_tunnel_publish_at(node, tunnel, slot);
 	spw_grace_defer(node->grace, spw_slots_free_later, node->tunnel_slots, old_slot);
 	return 0;

@@ -8,6 +8,10 @@
 
 #include "control/daemon/node.h"
 
+/* For a record that takes the place of a published one: its slot, and the place in the limbo that
+ * the old slot needs. 0: one of them is not to be had, nothing is taken. */
+uint32_t spw_slot_take_next(struct spw_node *node, struct spw_slots *slots);
+
 /* Builds the tunnel's record in a slot that the caller has taken from node->tunnel_slots, and
  * publishes it. Cannot fail; the slot of the former record is the caller's again. */
 void spw_tunnel_publish_at(struct spw_node *node, struct spw_tunnel_obj *tunnel, uint32_t slot);

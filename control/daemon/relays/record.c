@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "control/daemon/checksum.h"
 #include "control/daemon/net/net.h"
+#include "control/daemon/publish.h"
 #include "control/daemon/relays/relays.h"
 
 #define NS_PER_S 1000000000ull
@@ -34,22 +36,10 @@ static uint64_t larger(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* The sum of 16-bit words (RFC 1071), which is the same in either byte order. */
-static uint32_t add_words(uint32_t sum, const void *data, size_t bytes)
+/* What is added to a checksum when the sum goes from one value to another. */
+static uint16_t delta_be(uint32_t before, uint32_t after)
 {
-	for (size_t i = 0; i < bytes; i += 2) {
-		uint16_t word;
-		memcpy(&word, (const uint8_t *)data + i, sizeof(word));
-		sum += word;
-	}
-	return sum;
-}
-
-static uint16_t fold(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
+	return spw_sum_fold_be(before + (uint16_t)~spw_sum_fold_be(after));
 }
 
 /*
@@ -58,17 +48,14 @@ static uint16_t fold(uint32_t sum)
  * header, and with the ports of what the UDP checksum covers. The relay's own port is destination
  * before and source after, and cancels out.
  */
-void spw_relay_deltas(const struct spw_relay_side *from, struct spw_relay_side *to, __u16 port_be,
-		      uint8_t family)
+void spw_relay_deltas(const struct spw_relay_side *from, struct spw_relay_side *to, uint8_t family)
 {
 	size_t bytes = family == 4 ? 4 : 16;
-	uint32_t before = add_words(add_words(0, from->remote, bytes), from->local, bytes);
-	uint32_t after = add_words(add_words(0, to->local, bytes), to->remote, bytes);
+	uint32_t before = spw_sum_add(spw_sum_add(0, from->remote, bytes), from->local, bytes);
+	uint32_t after = spw_sum_add(spw_sum_add(0, to->local, bytes), to->remote, bytes);
 
-	to->ip_delta_be = fold(before + (uint16_t)~fold(after));
-	before += (uint32_t)from->remote_port_be + port_be;
-	after += (uint32_t)port_be + to->remote_port_be;
-	to->udp_delta_be = fold(before + (uint16_t)~fold(after));
+	to->ip_delta_be = delta_be(before, after);
+	to->udp_delta_be = delta_be(before + from->remote_port_be, after + to->remote_port_be);
 }
 
 /* An endpoint without a route has no address of ours that belongs to it: nothing comes from there,
@@ -100,8 +87,8 @@ static void fill_record(const struct spw_relay_obj *relay, struct spw_relay *rec
 		larger(BYTES_BURST_MIN * record->byte_cost_ticks, BYTES_BURST_TICKS);
 	fill_side(&relay->ends[0], &record->side[0]);
 	fill_side(&relay->ends[1], &record->side[1]);
-	spw_relay_deltas(&record->side[1], &record->side[0], record->port_be, relay->family);
-	spw_relay_deltas(&record->side[0], &record->side[1], record->port_be, relay->family);
+	spw_relay_deltas(&record->side[1], &record->side[0], relay->family);
+	spw_relay_deltas(&record->side[0], &record->side[1], relay->family);
 }
 
 void spw_relay_publish_at(struct spw_node *node, struct spw_relay_obj *relay, uint32_t slot)
@@ -122,13 +109,9 @@ int spw_relay_publish(struct spw_node *node, struct spw_relay_obj *relay)
 	fill_record(relay, &record);
 	if (memcmp(&record, &node->maps.relays[old_slot], sizeof(record)) == 0)
 		return 0;
-	slot = spw_slots_alloc(node->relay_slots);
+	slot = spw_slot_take_next(node, node->relay_slots);
 	if (slot == 0)
 		return -ENOSPC;
-	if (spw_grace_reserve(node->grace, 1) < 0) {
-		spw_slots_free(node->relay_slots, slot);
-		return -ENOSPC;
-	}
 	spw_relay_publish_at(node, relay, slot);
 	spw_grace_defer(node->grace, spw_slots_free_later, node->relay_slots, old_slot);
 	return 0;

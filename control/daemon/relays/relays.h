@@ -81,8 +81,7 @@ int spw_relay_publish(struct spw_node *node, struct spw_relay_obj *relay);
 void spw_relay_withdraw(struct spw_node *node, struct spw_relay_obj *relay);
 
 /* Sets to->ip_delta_be and to->udp_delta_be for packets that came from `from`. */
-void spw_relay_deltas(const struct spw_relay_side *from, struct spw_relay_side *to, __u16 port_be,
-		      uint8_t family);
+void spw_relay_deltas(const struct spw_relay_side *from, struct spw_relay_side *to, uint8_t family);
 
 /* ---- learn.c ---- */
 
