@@ -85,7 +85,9 @@ struct spw_tenant_obj *spw_txn_tenant(struct spw_txn *txn, const struct spw_op *
 				      const char *name);
 struct spw_tunnel_obj *spw_txn_tunnel(struct spw_txn *txn, const struct spw_op *op,
 				      const char *name);
-int spw_txn_name(struct spw_txn *txn, const struct spw_op *op, const char *what, const char *name);
+/* Whether something new may have this name; there: it is taken. */
+int spw_txn_name(struct spw_txn *txn, const struct spw_op *op, const char *what, const char *name,
+		 bool there);
 /* Puts an error of the trie into words, and returns it. what: "route", "denied source", ... */
 int spw_txn_trie_failed(struct spw_txn *txn, struct spw_place place, const char *what,
 			const struct spw_prefix *prefix, int err);

@@ -31,14 +31,19 @@ struct spw_tunnel_obj *spw_txn_tunnel(struct spw_txn *txn, const struct spw_op *
 	return tunnel;
 }
 
-int spw_txn_name(struct spw_txn *txn, const struct spw_op *op, const char *what, const char *name)
+int spw_txn_name(struct spw_txn *txn, const struct spw_op *op, const char *what, const char *name,
+		 bool there)
 {
 	const char *expected = "";
 
-	if (spw_name_check(name, &expected) == 0)
-		return 0;
-	return spw_error_set(txn->error, -EINVAL, op->place,
-			     "%s \"%.40s\" has a bad name; expected %s", what, name, expected);
+	if (spw_name_check(name, &expected) < 0)
+		return spw_error_set(txn->error, -EINVAL, op->place,
+				     "%s \"%.40s\" has a bad name; expected %s", what, name,
+				     expected);
+	if (there)
+		return spw_error_set(txn->error, -EEXIST, op->place,
+				     "%s \"%s\" is there already; expected a new name", what, name);
+	return 0;
 }
 
 int spw_txn_trie_failed(struct spw_txn *txn, struct spw_place place, const char *what,
@@ -75,13 +80,10 @@ static int prepare_tenant_add(struct spw_txn *txn, const struct spw_op *op)
 	struct spw_node *node = txn->node;
 	const char *name = op->tenant.name;
 	struct spw_tenant_obj *tenant;
-	int err = spw_txn_name(txn, op, "tenant", name);
+	int err = spw_txn_name(txn, op, "tenant", name, spw_tenant_find(node, name));
 
 	if (err < 0)
 		return err;
-	if (spw_tenant_find(node, name))
-		return spw_error_set(txn->error, -EEXIST, op->place,
-				     "tenant \"%s\" is there already; expected a new name", name);
 	tenant = spw_tenant_new(node, name, 0);
 	if (!tenant && errno == ENOSPC)
 		return spw_error_set(txn->error, -ENOSPC, op->place,

@@ -49,15 +49,10 @@ static int check_relay(struct spw_txn *txn, const struct spw_op *op)
 	const struct spw_relay_spec *spec = &op->relay;
 	const struct spw_endpoint *a = &spec->between[0], *b = &spec->between[1];
 	const char *wrong = NULL;
-	int err = spw_txn_name(txn, op, "relay", spec->name);
+	int err = spw_txn_name(txn, op, "relay", spec->name, spw_relay_find(txn->node, spec->name));
 
-	if (err < 0)
-		return err;
-	if (spw_relay_find(txn->node, spec->name))
-		return spw_error_set(txn->error, -EEXIST, op->place,
-				     "relay \"%s\" is there already; expected a new name",
-				     spec->name);
-	err = check_port(txn, op);
+	if (err == 0)
+		err = check_port(txn, op);
 	if (err < 0)
 		return err;
 	if (!a->family && !b->family)

@@ -57,14 +57,11 @@ static int check_keying(struct spw_txn *txn, const struct spw_op *op)
 static int check_tunnel(struct spw_txn *txn, const struct spw_op *op)
 {
 	const struct spw_tunnel_spec *spec = &op->tunnel;
-	int err = spw_txn_name(txn, op, "tunnel", spec->name);
+	int err =
+		spw_txn_name(txn, op, "tunnel", spec->name, spw_tunnel_find(txn->node, spec->name));
 
 	if (err < 0)
 		return err;
-	if (spw_tunnel_find(txn->node, spec->name))
-		return spw_error_set(txn->error, -EEXIST, op->place,
-				     "tunnel \"%s\" is there already; expected a new name",
-				     spec->name);
 	for (uint32_t i = 0; txn->gone_cnt && i < txn->changes_cnt; i++)
 		if (txn->changes[i].kind == SPW_CHANGE_TUNNEL_GONE &&
 		    strcmp(txn->changes[i].tunnel->name, spec->name) == 0)
