@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * timing.h - the clock of the benchmarks, and which of many measurements they report.
+ * timing.h - which of many measurements a benchmark reports.
  *
  * Who owns the memory: the caller. Any thread.
  */

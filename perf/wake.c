@@ -22,8 +22,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control/clock.h"
-
 #define FRAME_BYTES_MAX 2048u
 #define PATIENCE_NS 1000000000ull
 #define AWAKE_NS 2000000ull
@@ -35,6 +33,14 @@ struct probe {
 	uint32_t bytes;
 	uint32_t lost;
 };
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static int open_socket(const char *ifname, uint16_t protocol)
 {
@@ -68,12 +74,12 @@ static uint64_t probe_once(struct probe *probe)
 {
 	while (take(probe))
 		;
-	uint64_t began = spw_now_ns(), now;
+	uint64_t began = clock_ns(), now;
 	if (send(probe->to, probe->frame, probe->bytes, 0) != (ssize_t)probe->bytes)
 		return 0;
 	do {
 		int there = take(probe);
-		now = spw_now_ns();
+		now = clock_ns();
 		if (there)
 			return now - began;
 	} while (now - began < PATIENCE_NS);
@@ -95,7 +101,7 @@ static void keep_silent(uint32_t gap_ms)
 	if (gap_ms == 0)
 		return;
 	nanosleep(&gap, NULL);
-	for (began = spw_now_ns(); spw_now_ns() - began < AWAKE_NS;)
+	for (began = clock_ns(); clock_ns() - began < AWAKE_NS;)
 		;
 }
 

@@ -19,16 +19,15 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_launch.h>
 #include <rte_log.h>
 
-#include "control/clock.h"
 #include "dataplane/arena.h"
 #include "dataplane/eal.h"
 #include "perf/pipeline.h"
-#include "perf/timing.h"
 
 #define WORKERS 2u
 #define TUNNELS 64u
@@ -39,7 +38,7 @@
  * count. */
 #define WINDOW_NS 4000000u
 #define LEAD_NS 1000000u /* from the order to the start, for everybody to be awake */
-#define QUANTILE_PERCENT 90u
+#define QUANTILE 10u
 
 static const uint32_t sizes[] = {64, 512, 1408};
 
@@ -77,6 +76,14 @@ _Noreturn void broken(const char *format, ...)
 	fprintf(stderr, "\n");
 	va_end(arguments);
 	exit(1);
+}
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 /* ---- inside a process ----------------------------------------------------------------------- */
@@ -126,9 +133,9 @@ static int work(void *argument)
 	uint64_t end_ns = shift->order->start_ns + WINDOW_NS;
 
 	shift->packets = 0;
-	while (spw_now_ns() < shift->order->start_ns)
+	while (clock_ns() < shift->order->start_ns)
 		;
-	while (spw_now_ns() < end_ns)
+	while (clock_ns() < end_ns)
 		shift->packets += spw_worker_round(shift->worker);
 	return 0;
 }
@@ -259,7 +266,7 @@ static uint64_t take_answer(const struct process *process)
 /* What some processes do together in one window, in packets per second. */
 static double work_together(const struct process *processes, uint32_t cnt, uint32_t size)
 {
-	const struct order order = {spw_now_ns() + LEAD_NS, size};
+	const struct order order = {clock_ns() + LEAD_NS, size};
 	uint64_t packets = 0;
 
 	for (uint32_t p = 0; p < cnt; p++) {
@@ -271,9 +278,16 @@ static double work_together(const struct process *processes, uint32_t cnt, uint3
 	return (double)packets * 1e9 / WINDOW_NS;
 }
 
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
 static double high(double *values, uint32_t cnt)
 {
-	return timing_quantile(values, cnt, QUANTILE_PERCENT);
+	qsort(values, cnt, sizeof(*values), compare);
+	return values[cnt / QUANTILE];
 }
 
 static void measure(const struct process processes[3], uint32_t size, uint32_t rounds,
