@@ -145,12 +145,41 @@ static int close_node(void **state)
 	return 0;
 }
 
+/* Both tunnels, with all that they were made from. */
+static void assert_both_are_back(void)
+{
+	const struct spw_tunnel_obj *one, *two;
+
+	one = spw_tunnel_find(node, "one");
+	assert_int_equal(one->slot, node->maps.tunnel_roots[one->id].slot);
+	assert_string_equal(one->tenant->name, "blue");
+	assert_string_equal(one->spec.secret_file, "/a \"secret\"");
+	assert_int_equal(one->spec.key_bits, 32);
+	assert_int_equal(one->remote.port, 4501);
+	assert_memory_equal(one->local.addr, first[3].tunnel.local.addr, 16);
+	assert_int_equal(one->mtu_bytes, 1400);
+	assert_int_equal(one->allow_cnt, 1);
+	assert_memory_equal(one->allow, allow, sizeof(allow));
+	assert_int_equal(one->tx_sa[1], 9);
+	assert_int_equal(one->peer_epoch, 1234);
+	assert_int_equal(one->routes_cnt, 1);
+	assert_false(one->foreign);
+	two = spw_tunnel_find(node, "two");
+	assert_true(two->foreign);
+	assert_true(two->spec.esn);
+	assert_int_equal(two->spec.in.spi, 0x10001);
+	assert_int_equal(two->spec.out.spi, 0xc1a20001);
+	assert_string_equal(two->spec.in.key_file, "/in");
+	assert_string_equal(two->spec.out.key_file, "/out");
+	assert_int_equal(two->remote.port, 4500);
+	assert_memory_equal(two->remote.addr, first[4].tunnel.remote.addr, 16);
+}
+
 /* What a second control sees and holds is what the first did. */
 static void nothing_changes(void **state)
 {
 	struct double_tables *before = aligned_alloc(SPW_CACHE_LINE, sizeof(*before));
 	struct spw_trie_usage usage, usage_before;
-	const struct spw_tunnel_obj *one, *two;
 	uint32_t neighbors, slots;
 
 	(void)state;
@@ -181,30 +210,7 @@ static void nothing_changes(void **state)
 	assert_true(spw_slots_taken(node->spi_slots, 77));
 	assert_true(spw_slots_taken(node->out_slots, 9));
 	assert_int_equal(node->spi_slots->used + node->out_slots->used, 2);
-
-	one = spw_tunnel_find(node, "one");
-	assert_int_equal(one->slot, node->maps.tunnel_roots[one->id].slot);
-	assert_string_equal(one->tenant->name, "blue");
-	assert_string_equal(one->spec.secret_file, "/a \"secret\"");
-	assert_int_equal(one->spec.key_bits, 32);
-	assert_int_equal(one->remote.port, 4501);
-	assert_memory_equal(one->local.addr, first[3].tunnel.local.addr, 16);
-	assert_int_equal(one->mtu_bytes, 1400);
-	assert_int_equal(one->allow_cnt, 1);
-	assert_memory_equal(one->allow, allow, sizeof(allow));
-	assert_int_equal(one->tx_sa[1], 9);
-	assert_int_equal(one->peer_epoch, 1234);
-	assert_int_equal(one->routes_cnt, 1);
-	assert_false(one->foreign);
-	two = spw_tunnel_find(node, "two");
-	assert_true(two->foreign);
-	assert_true(two->spec.esn);
-	assert_int_equal(two->spec.in.spi, 0x10001);
-	assert_int_equal(two->spec.out.spi, 0xc1a20001);
-	assert_string_equal(two->spec.in.key_file, "/in");
-	assert_string_equal(two->spec.out.key_file, "/out");
-	assert_int_equal(two->remote.port, 4500);
-	assert_memory_equal(two->remote.addr, first[4].tunnel.remote.addr, 16);
+	assert_both_are_back();
 	free(before);
 }
 
