@@ -5,6 +5,7 @@
 
 #include "perf/pktgen/generate.h"
 #include "perf/pktgen/options.h"
+#include "perf/pktgen/random.h"
 #include "perf/pktgen/tag.h"
 
 #define INNER_TTL 64u
@@ -56,15 +57,12 @@ static void make_flow(struct spw_flow *flow, const struct spw_range *src,
 static uint32_t *shuffled(uint32_t cnt)
 {
 	uint32_t *order = malloc(cnt * sizeof(*order));
-	uint64_t state = 88172645463325252u;
+	uint64_t state = SPW_RANDOM_SEED;
 
 	for (uint32_t i = 0; order && i < cnt; i++)
 		order[i] = i;
 	for (uint32_t i = cnt; order && i > 1; i--) {
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
-		uint32_t j = (uint32_t)(state >> 33) % i, other = order[j];
+		uint32_t j = (uint32_t)(spw_random_next(&state) >> 33) % i, other = order[j];
 		order[j] = order[i - 1];
 		order[i - 1] = other;
 	}

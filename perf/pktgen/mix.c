@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "perf/pktgen/random.h"
+
 #define WEIGHTS_MAX 1000u
 #define BYTES_MAX 9999u
 
@@ -32,13 +34,10 @@ static uint32_t take_number(const char **at, uint32_t max)
 /* The same order for the same mix, whatever ran before. */
 static void shuffle(struct spw_mix *mix)
 {
-	uint64_t state = 88172645463325252u;
+	uint64_t state = SPW_RANDOM_SEED;
 
 	for (uint32_t i = mix->order_cnt; i > 1; i--) {
-		state ^= state << 13;
-		state ^= state >> 7;
-		state ^= state << 17;
-		uint32_t j = (uint32_t)(state >> 33) % i;
+		uint32_t j = (uint32_t)(spw_random_next(&state) >> 33) % i;
 		uint8_t other = mix->order[j];
 		mix->order[j] = mix->order[i - 1];
 		mix->order[i - 1] = other;

@@ -19,6 +19,7 @@
 
 #include "dataplane/arena.h"
 #include "dataplane/stages/aead.h"
+#include "perf/pktgen/random.h"
 
 #define BYTES_MAX 9000u
 #define GUARD_BYTES 64u
@@ -38,12 +39,9 @@ void *__wrap_dlopen(const char *path, int flags)
 
 static uint64_t random_state = 1;
 
-static uint8_t random_byte(void) /* xorshift */
+static uint8_t random_byte(void)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (uint8_t)(random_state >> 32);
+	return (uint8_t)(spw_random_next(&random_state) >> 32);
 }
 
 static void randomize(uint8_t *bytes, size_t cnt)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "dataplane/stages/bucket.h"
+#include "perf/pktgen/random.h"
 
 #define SECOND_NS 1000000000ull
 #define DAY_NS (86400 * SECOND_NS)
@@ -65,10 +66,7 @@ static uint64_t random_state;
 
 static uint64_t random_next(void)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
+	return spw_random_next(&random_state);
 }
 
 static uint64_t random_cap(void)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "dataplane/stages/replay.h"
+#include "perf/pktgen/random.h"
 
 #define OK SPW_REPLAY_OK
 #define REPLAYED SPW_REPLAY_REPLAYED
@@ -210,10 +211,7 @@ static uint64_t random_state;
 
 static uint64_t random_next(void)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state;
+	return spw_random_next(&random_state);
 }
 
 /* Where a sender, a network and an attacker may put the next number, seen from the top. */

@@ -16,17 +16,15 @@
 
 #include "perf/pktgen/histogram.h"
 #include "perf/pktgen/pace.h"
+#include "perf/pktgen/random.h"
 #include "perf/pktgen/tag.h"
 #include "perf/pktgen/track.h"
 
-static uint64_t random_state = 88172645463325252u;
+static uint64_t random_state = SPW_RANDOM_SEED;
 
 static uint64_t random_next(void)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state >> 8;
+	return spw_random_next(&random_state) >> 8;
 }
 
 /* ---- histogram ------------------------------------------------------------------------------ */

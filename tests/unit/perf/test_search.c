@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "perf/pktgen/options.h"
+#include "perf/pktgen/random.h"
 #include "perf/pktgen/search.h"
 
 #define HIGHEST 1e6
@@ -84,7 +85,7 @@ static void test_a_dead_device_passes_nothing(void **state)
  * and lies below all that failed. */
 static void test_noise_neither_holds_it_up_nor_is_believed(void **state)
 {
-	uint64_t random = 88172645463325252u;
+	uint64_t random = SPW_RANDOM_SEED;
 	(void)state;
 
 	for (uint32_t round = 0; round < 2000; round++) {
@@ -93,10 +94,9 @@ static void test_noise_neither_holds_it_up_nor_is_believed(void **state)
 		uint32_t trials = 0;
 		spw_search_begin(&search, HIGHEST, RESOLUTION, 0.005);
 		while ((rate = spw_search_next(&search)) > 0) {
-			random ^= random << 13;
-			random ^= random >> 7;
-			random ^= random << 17;
-			double loss = (random >> 11) % 4 == 0 ? 0.01 : loss_of(600000, rate);
+			double loss = (spw_random_next(&random) >> 11) % 4 == 0
+					      ? 0.01
+					      : loss_of(600000, rate);
 			if (loss > 0)
 				lowest_failed = fmin(lowest_failed, rate);
 			spw_search_add(&search, rate, loss);
