@@ -458,18 +458,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, client_setup, client_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_conversation),
-		TEST(test_requests),
-		TEST(test_queue_is_bounded),
-		TEST(test_process_ends),
-		TEST(test_knocking),
-		TEST(test_bad_hello),
-		TEST(test_bad_ready),
-		TEST(test_bad_messages),
-		TEST(test_descriptors_are_closed),
-		TEST(test_noise),
-		TEST(test_silence),
-		TEST(test_other_user),
+		TEST(test_conversation), TEST(test_requests),     TEST(test_queue_is_bounded),
+		TEST(test_process_ends), TEST(test_knocking),     TEST(test_bad_hello),
+		TEST(test_bad_ready),    TEST(test_bad_messages), TEST(test_descriptors_are_closed),
+		TEST(test_noise),        TEST(test_silence),      TEST(test_other_user),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
