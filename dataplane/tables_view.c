@@ -69,7 +69,7 @@ static int map_one(int fd, enum spw_map_id id, const struct map_need *need, stru
 static int map_meta(struct spw_tables *tables, int fd, char *why, unsigned int why_bytes)
 {
 	const struct map_need need = {sizeof(struct spw_meta), 1, false};
-	struct map_view view;
+	struct map_view view = {0};
 
 	int error = map_one(fd, SPW_MAP_META, &need, &view, why, why_bytes);
 	if (error)

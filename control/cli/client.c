@@ -84,7 +84,7 @@ static int names_join(const struct spw_running *nodes, int cnt, char *text, size
 {
 	int length = snprintf(text, text_bytes, "--node with ");
 	for (int i = 0; i < cnt && (size_t)length < text_bytes; i++)
-		length += snprintf(text + length, text_bytes - length, "%s%s",
+		length += snprintf(text + length, text_bytes - length, "%s%.31s",
 				   i == 0        ? ""
 				   : i + 1 < cnt ? ", "
 						 : " or ",

@@ -68,8 +68,8 @@ void spw_range_address(const struct spw_range *range, uint64_t index, uint8_t ad
 	unsigned __int128 number = number_of(range->family, range->first) + index % range->cnt;
 
 	memset(address, 0, 16);
-	for (uint32_t i = bytes; i-- > 0; number >>= 8)
-		address[i] = (uint8_t)number;
+	for (uint32_t i = 0; i < bytes; i++)
+		address[bytes - 1 - i] = (uint8_t)(number >> 8 * i);
 }
 
 bool spw_range_contains(const struct spw_range *range, uint8_t family, const uint8_t address[16])
