@@ -24,7 +24,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "control/clock.h"
 #include "perf/flood.h"
 #include "perf/flood.skel.h"
 
@@ -48,6 +47,14 @@ struct sample {
 	uint64_t at_ns, sent;
 	struct flood_count received;
 };
+
+static uint64_t clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 static bool read_options(int argc, char **argv, struct options *options)
 {
@@ -116,7 +123,7 @@ static struct flood_count read_received(const struct flood_bpf *bpf, int cpus)
 
 static struct sample take_sample(const struct flood_bpf *bpf, int cpus)
 {
-	return (struct sample){spw_now_ns(), __atomic_load_n(&bpf->bss->sent, __ATOMIC_RELAXED),
+	return (struct sample){clock_ns(), __atomic_load_n(&bpf->bss->sent, __ATOMIC_RELAXED),
 			       read_received(bpf, cpus)};
 }
 
@@ -169,7 +176,7 @@ static void on_signal(int number)
 static int send_for(struct sender *sender, int cpus, struct sample samples[4])
 {
 	const struct sigaction action = {.sa_handler = on_signal};
-	uint64_t began_ns = spw_now_ns(), duration_ns = sender->options->duration_ns;
+	uint64_t began_ns = clock_ns(), duration_ns = sender->options->duration_ns;
 	pthread_t thread;
 
 	samples[0] = take_sample(sender->bpf, cpus);
@@ -184,7 +191,7 @@ static int send_for(struct sender *sender, int cpus, struct sample samples[4])
 	samples[2] = take_sample(sender->bpf, cpus);
 	pthread_kill(thread, SIGUSR1);
 	pthread_join(thread, NULL);
-	sleep_until(spw_now_ns() + DRAIN_NS);
+	sleep_until(clock_ns() + DRAIN_NS);
 	samples[3] = take_sample(sender->bpf, cpus);
 	if (sender->error)
 		fprintf(stderr,
