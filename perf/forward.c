@@ -59,7 +59,8 @@ void spw_stage_classify(struct spw_lane *lane, struct spw_burst *burst)
 	}
 }
 
-/* Tables of one tunnel that nobody uses: the crew and the loop want to count somewhere. */
+/* Tables of one tunnel and one tenant that nobody uses: the crew and the loop want to count
+ * somewhere, and the police looks at a cap for every burst, before it looks at packets. */
 static int make_tables(struct spw_tables *tables)
 {
 	struct spw_meta *meta = aligned_alloc(SPW_CACHE_LINE, sizeof(*meta));
@@ -69,10 +70,11 @@ static int make_tables(struct spw_tables *tables)
 		.meta = meta,
 		.workers = row,
 		.counters = calloc(1, sizeof(struct spw_tunnel_counters)),
+		.rates = calloc(2, sizeof(struct spw_rate)),
 		.tunnels_max = 1,
 		.tenants_max = 1,
 	};
-	if (!meta || !row || !tables->counters)
+	if (!meta || !row || !tables->counters || !tables->rates)
 		return -ENOMEM;
 	memset(meta, 0, sizeof(*meta));
 	memset(row, 0, sizeof(*row));

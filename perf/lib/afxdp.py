@@ -6,6 +6,7 @@ quarter, so ours and testpmd take turns, and what counts is the median of the pa
 join the same small program on the interfaces (forward.bpf.o) with the same rings and bursts.
 """
 
+import contextlib
 import json
 import statistics
 import subprocess
@@ -18,6 +19,7 @@ import topology
 
 RING, BURST, MTU = 2048, 64, 1500
 PATIENCE_S = 30  # for a program to start or to answer
+LAST_WORDS = 12  # lines of a program that failed
 # testpmd without hugepages starts every buffer on a page of its own, and the driver takes as much
 # memory as all buffers together need: buffers that fill a page lie inside it. With smaller ones
 # nearly half were outside, and the kernel refused them.
@@ -78,14 +80,28 @@ class Forwarder:
                     return line
         finally:
             alarm.cancel()
-        raise topology.LabError(f"{self.name} did not say '{word}':\n{''.join(self.said[-12:])}")
+        raise topology.LabError(f"{self.name} did not say '{word}'; {self.last_words()}")
 
     def ask(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.said += self.process.stdout  # all that is left: nobody writes any more
+            raise topology.LabError(f"{self.name} is gone; {self.last_words()}") from None
+
+    def last_words(self):
+        """How it ended, if it has, and what it said."""
+        try:
+            status = self.process.wait(1)
+            ended = f"exit status {status}" if status >= 0 else f"killed by signal {-status}"
+        except subprocess.TimeoutExpired:
+            ended = "it still runs"
+        return f"{ended}, having said\n{''.join(self.said[-LAST_WORDS:]).rstrip()}"
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a last question that nobody reads
+            self.process.stdin.close()
         self.process.stdout.close()
         try:
             self.process.wait(10)
