@@ -2,16 +2,16 @@
 /*
  * pipeline.c - spw-bench-pipeline: what a packet costs a worker, beside what nobody can save.
  *
- * The product's own loop (dataplane/worker.c) runs over DPDK ports: packets come in by pcap ports,
- * from memory, over and over, and leave by a null port. Every packet is of a tunnel drawn at
- * random.
+ * The product's own loop (dataplane/worker.c) runs over DPDK ports: packets come in out of rings
+ * and leave by a null port. Every packet is of a tunnel drawn at random.
  *
- * How it is measured: in rounds, each with one pass of the packets through the worker, one through
- * the bare ports and some bursts through the AEAD alone, so that whatever else the machine does
- * meets all three. The first quarter of a pass warms the caches up and is not timed. Before a pass
- * that decrypts, all replay windows are taken back, so that every sequence number is fresh; then
- * that work is swept out of the cache, unless all tunnels fit there anyway. Reported is the lowest
- * tenth of the rounds: what lies above is the machine's.
+ * How it is measured: in rounds, each with one pass of packets through the worker, the same packets
+ * through the bare ports and some bursts through the AEAD alone, so that whatever else the machine
+ * does meets all three. The first quarter of a pass warms the caches up and is not timed, nor is
+ * what puts the next burst's packets into the rings. Where packets are decrypted, all replay
+ * windows are taken back when the prepared ones start over, so that every sequence number is fresh,
+ * and that work is swept out of the cache. Reported is the lowest tenth of the rounds: what lies
+ * above is the machine's.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -32,6 +32,9 @@
 #define EAL_POOL_BYTES (64u << 20)
 #define SOURCES_MAX 2u
 #define SWEEP_BYTES (1u << 20)
+#define PASS_BURSTS 16u
+#define PASS_PACKETS (PASS_BURSTS * SPW_BURST_MAX)
+#define WARM_BURSTS (PASS_BURSTS / 4)
 /* The quantile that is reported: round / QUANTILE of all, from the lowest. */
 #define QUANTILE 10u
 
@@ -57,15 +60,16 @@ static struct options {
 	uint32_t tunnels; /* 0: all */
 	uint32_t rounds;
 	bool profile;
-} options = {.provider = "auto", .size = -1, .rounds = 150};
+} options = {.provider = "auto", .size = -1, .rounds = 600};
 
-/* One bench at one size and population, with its ports open. */
+static struct source sources[SOURCES_MAX];
+
+/* One bench at one size and population. */
 struct run {
 	struct node *node;
 	const struct bench *bench;
-	uint32_t size, cnt; /* cnt: packets of a pass, of each source */
-	struct packets packets[SOURCES_MAX];
-	uint16_t source[SOURCES_MAX];
+	uint32_t size;
+	struct packets *packets[SOURCES_MAX];
 	struct floor_aead *seal, *open;
 };
 
@@ -116,58 +120,78 @@ static uint64_t sent_packets(const struct spw_worker *worker)
 	return sent;
 }
 
-static void pass_prepare(const struct run *run)
+/* Has the sources bring the packets of round k next. */
+static void rewind_sources(const struct run *run, uint32_t k)
 {
-	if (!run->bench->opens)
-		return;
-	node_reset_windows(run->node);
-	if (run->node->tunnels > 64)
-		sweep();
+	for (uint32_t s = 0; s < run->bench->sources; s++)
+		sources[s].next = k * PASS_PACKETS % PACKETS_CNT;
 }
 
-/* Rounds of the worker's loop until `cnt` packets have gone through. */
-static uint64_t work(struct spw_worker *worker, uint32_t cnt)
+static void pass_prepare(const struct run *run, uint32_t k)
 {
-	uint64_t start = rte_rdtsc_precise();
+	rewind_sources(run, k);
+	if (run->bench->opens && sources[0].next == 0) {
+		node_reset_windows(run->node);
+		sweep();
+	}
+}
 
-	for (uint32_t packets = 0; packets < cnt;)
-		packets += spw_worker_round(worker);
-	return rte_rdtsc_precise() - start;
+static void fill_sources(const struct run *run)
+{
+	for (uint32_t s = 0; s < run->bench->sources; s++)
+		source_fill(&sources[s]);
+}
+
+/* Cycles of so many rounds of the worker's loop, each with a burst from every source. */
+static uint64_t work(const struct run *run, uint32_t bursts)
+{
+	struct spw_worker *worker = run->node->crew.worker[0];
+	uint64_t cycles = 0;
+
+	for (uint32_t k = 0; k < bursts; k++) {
+		fill_sources(run);
+		uint64_t start = rte_rdtsc_precise();
+		spw_worker_round(worker);
+		cycles += rte_rdtsc_precise() - start;
+	}
+	return cycles;
+}
+
+static uint32_t timed_packets(const struct run *run)
+{
+	return (PASS_BURSTS - WARM_BURSTS) * SPW_BURST_MAX * run->bench->sources;
 }
 
 /* Cycles per packet of the worker. */
-static double pass_ours(const struct run *run)
+static double pass_ours(const struct run *run, uint32_t k)
 {
 	struct spw_worker *worker = run->node->crew.worker[0];
-	uint32_t all = run->cnt * run->bench->sources;
 	uint64_t sent = sent_packets(worker);
 
-	pass_prepare(run);
-	work(worker, all / 4);
-	uint64_t cycles = work(worker, all - all / 4);
-	if (sent_packets(worker) != sent + all) {
-		for (uint32_t k = 0; k < SPW_DROP_CNT; k++)
-			if (worker->lane.row->drops[k])
-				fprintf(stderr, "%s: %llu\n", world_drop_name((int)k),
-					(unsigned long long)worker->lane.row->drops[k]);
+	pass_prepare(run, k);
+	work(run, WARM_BURSTS);
+	uint64_t cycles = work(run, PASS_BURSTS - WARM_BURSTS);
+	if (sent_packets(worker) != sent + PASS_PACKETS * run->bench->sources) {
+		for (uint32_t d = 0; d < SPW_DROP_CNT; d++)
+			if (worker->lane.row->drops[d])
+				fprintf(stderr, "%s: %llu\n", world_drop_name((int)d),
+					(unsigned long long)worker->lane.row->drops[d]);
 		broken("%s: packets were lost", run->bench->name);
 	}
-	return (double)cycles / (all - all / 4);
+	return (double)cycles / timed_packets(run);
 }
 
-static double pass_io(const struct run *run)
+static double pass_io(const struct run *run, uint32_t k)
 {
 	uint16_t sink = run->node->ports.queue[0].ethdev;
 	uint64_t cycles = 0;
-	uint32_t packets = 0;
 
+	rewind_sources(run, k);
 	for (uint32_t s = 0; s < run->bench->sources; s++) {
-		uint32_t some;
-		floor_io_cycles(run->source[s], sink, run->cnt / 4, &some);
-		cycles += floor_io_cycles(run->source[s], sink, run->cnt - run->cnt / 4, &some);
-		packets += some;
+		floor_io_cycles(&sources[s], sink, WARM_BURSTS);
+		cycles += floor_io_cycles(&sources[s], sink, PASS_BURSTS - WARM_BURSTS);
 	}
-	return (double)cycles / packets;
+	return (double)cycles / timed_packets(run);
 }
 
 static double pass_aead(struct floor_aead *floor)
@@ -181,15 +205,13 @@ static double pass_aead(struct floor_aead *floor)
 static void run_open(struct run *run)
 {
 	struct spw_worker *worker = run->node->crew.worker[0];
-	uint32_t cnt = run->node->tunnels;
 
-	run->cnt = RTE_MAX(256u, RTE_ALIGN_CEIL(2 * cnt, 4 * SPW_BURST_MAX));
 	worker->rx_cnt = run->bench->sources;
 	for (uint32_t s = 0; s < run->bench->sources; s++) {
 		enum path path = run->bench->path[s];
-		packets_make(&run->packets[s], cnt, path, run->size, run->cnt);
-		run->source[s] = port_open_source(run->node->pool, &run->packets[s]);
-		worker->rx[s] = (struct spw_rx){.ethdev = run->source[s],
+		run->packets[s] = packets_make(run->node->tunnels, path, run->size);
+		sources[s].packets = run->packets[s];
+		worker->rx[s] = (struct spw_rx){.ethdev = sources[s].ethdev,
 						.port = path == PATH_ENCAP ? PORT_LAN : PORT_WAN};
 	}
 	run->seal = floor_aead_create(run->node, run->size, true);
@@ -200,10 +222,8 @@ static void run_close(struct run *run)
 {
 	floor_aead_destroy(run->seal);
 	floor_aead_destroy(run->open);
-	for (uint32_t s = 0; s < run->bench->sources; s++) {
-		port_close_source(run->source[s]);
-		packets_free(&run->packets[s]);
-	}
+	for (uint32_t s = 0; s < run->bench->sources; s++)
+		packets_free(run->packets[s]);
 	run->node->crew.worker[0]->rx_cnt = 0;
 }
 
@@ -216,8 +236,8 @@ static struct result run_measure(const struct run *run)
 	if (!values)
 		broken("no memory");
 	for (uint32_t k = 0; k < rounds; k++) {
-		ours[k] = pass_ours(run);
-		io[k] = pass_io(run);
+		ours[k] = pass_ours(run, k);
+		io[k] = pass_io(run, k);
 		seal[k] = pass_aead(run->seal);
 		open[k] = pass_aead(run->open);
 	}
@@ -249,8 +269,8 @@ static void print_row(const struct run *run, const struct result *result)
 	uint64_t bytes = 0;
 
 	for (uint32_t s = 0; s < bench->sources; s++)
-		bytes += run->packets[s].inner_bytes;
-	double inner_bytes = (double)bytes / (run->cnt * bench->sources);
+		bytes += run->packets[s]->inner_bytes;
+	double inner_bytes = (double)bytes / (PACKETS_CNT * bench->sources);
 	print_common(run, bench->name);
 	printf(", \"cycles_per_packet\": %.1f, \"mpps\": %.3f, \"inner_gbps\": %.3f, "
 	       "\"aead_cycles\": %.1f, \"io_cycles\": %.1f, \"floor_cycles\": %.1f, "
@@ -277,16 +297,17 @@ static const char *const stage_names[STAGE_CNT] = {"receive", "classify", "esp_i
 						   "police",  "route",    "esp_out", "transmit"};
 
 /* One burst through the stages, as spw_worker_round does it, the clock read between them. Adds to
- * cycles[stage]; returns the packets. */
-static uint32_t profile_burst(const struct run *run, uint64_t cycles[STAGE_CNT])
+ * cycles[stage]. */
+static void profile_burst(const struct run *run, uint64_t cycles[STAGE_CNT])
 {
 	static void (*const stages[])(struct spw_lane *, struct spw_burst *) = {
 		spw_stage_classify, spw_stage_esp_in, spw_stage_inner,
 		spw_stage_police,   spw_stage_route,  spw_stage_esp_out};
 	struct spw_worker *worker = run->node->crew.worker[0];
 	struct spw_burst *burst = &worker->lane.burst;
-	uint64_t then = rte_rdtsc(), now;
 
+	fill_sources(run);
+	uint64_t then = rte_rdtsc(), now;
 	burst->cnt = rte_eth_rx_burst(worker->rx[0].ethdev, 0, burst->mbuf, SPW_BURST_MAX);
 	for (uint32_t i = 0; i < burst->cnt; i++) {
 		burst->state[i] = SPW_AT_CLASSIFY;
@@ -301,7 +322,6 @@ static uint32_t profile_burst(const struct run *run, uint64_t cycles[STAGE_CNT])
 	then = now;
 	spw_transmit(worker, burst);
 	cycles[STAGE_TRANSMIT] += rte_rdtsc() - then;
-	return burst->cnt;
 }
 
 static void run_profile(const struct run *run)
@@ -312,14 +332,11 @@ static void run_profile(const struct run *run)
 		broken("no memory");
 	for (uint32_t k = 0; k < options.rounds; k++) {
 		uint64_t warm[STAGE_CNT] = {0}, cycles[STAGE_CNT] = {0};
-		uint32_t packets = 0, timed = 0;
-		pass_prepare(run);
-		while (packets < run->cnt / 4)
-			packets += profile_burst(run, warm);
-		for (; packets < run->cnt; packets += SPW_BURST_MAX, timed += SPW_BURST_MAX)
-			profile_burst(run, cycles);
+		pass_prepare(run, k);
+		for (uint32_t b = 0; b < PASS_BURSTS; b++)
+			profile_burst(run, b < WARM_BURSTS ? warm : cycles);
 		for (uint32_t s = 0; s < STAGE_CNT; s++)
-			values[s * options.rounds + k] = (double)cycles[s] / timed;
+			values[s * options.rounds + k] = (double)cycles[s] / timed_packets(run);
 		run->node->crew.worker[0]->lane.now_ns += 1000000;
 	}
 	for (uint32_t s = 0; s < STAGE_CNT; s++) {
@@ -393,7 +410,7 @@ static void parse(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (option == 'q')
-			options.rounds = 40;
+			options.rounds = 100;
 		else if (option == 'o')
 			options.only = optarg;
 		else if (option == 'a')
@@ -432,6 +449,8 @@ int main(int argc, char **argv)
 		broken("%s", why);
 	fprintf(stderr, "AEAD %s: %s\n", spw_aead_provider(), why);
 	node_create(&node);
+	for (uint32_t s = 0; s < SOURCES_MAX; s++)
+		source_open(&sources[s], node.pool);
 	if (rte_eal_remote_launch(measure_all, &node, SPW_WORKER_LCORE(0)) != 0)
 		broken("the worker does not start");
 	/* Asleep: rte_eal_wait_lcore polls, on the very CPU that is to be measured. */

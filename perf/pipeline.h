@@ -56,26 +56,38 @@ struct packet {
 	uint8_t *frame;
 };
 
-/* What one pass over a port brings: tunnels drawn at random, every sequence number fresh. */
+/* Tunnels drawn at random, every sequence number fresh. As many packets for few tunnels as for
+ * many: what they take of the caches is the same. */
+#define PACKETS_CNT (2 * TUNNELS_MAX)
+
 struct packets {
-	uint32_t cnt;
-	struct packet *packet;
+	struct packet packet[PACKETS_CNT];
 	uint64_t inner_bytes; /* of all */
 };
 
 /* The inner length of the k-th packet. size: inner bytes, or SIZE_IMIX: seven of 64, four of 570
  * and one of 1408, mixed. */
 uint32_t packets_inner_bytes(uint32_t size, uint32_t k);
-void packets_make(struct packets *packets, uint32_t tunnels, enum path path, uint32_t size,
-		  uint32_t cnt);
+struct packets *packets_make(uint32_t tunnels, enum path path, uint32_t size);
 void packets_free(struct packets *packets);
 
 /* ---- ports: pipeline_ports.c --------------------------------------------------------------- */
 
-/* DPDK's number of a new port that receives the packets over and over (pcap, infinite_rx), and of
- * one that takes what is sent to it and frees it (null). */
-uint16_t port_open_source(struct rte_mempool *pool, const struct packets *packets);
-void port_close_source(uint16_t ethdev);
+/* A port whose packets come out of a ring (DPDK's net_ring). They are laid ready a burst at a time:
+ * what is measured finds them as it would find what a NIC has just written into the cache, in the
+ * same few buffers over and over. */
+struct source {
+	uint16_t ethdev;
+	struct rte_ring *ring;
+	struct rte_mempool *pool;
+	const struct packets *packets;
+	uint32_t next; /* packet to come */
+};
+void source_open(struct source *source, struct rte_mempool *pool);
+/* Lays the next SPW_BURST_MAX packets ready; the last of them is followed by the first. */
+void source_fill(struct source *source);
+
+/* DPDK's number of a new port that takes what is sent to it and frees it (net_null). */
 uint16_t port_open_sink(struct rte_mempool *pool);
 
 /* ---- floors: pipeline_floor.c -------------------------------------------------------------- */
@@ -86,7 +98,7 @@ struct floor_aead *floor_aead_create(const struct node *node, uint32_t size, boo
 void floor_aead_destroy(struct floor_aead *floor);
 uint64_t floor_aead_cycles(struct floor_aead *floor); /* of the 64 packets */
 
-/* Bare I/O: from one port to the other, at least cnt packets; their cycles. */
-uint64_t floor_io_cycles(uint16_t from, uint16_t to, uint32_t cnt, uint32_t *packets);
+/* Bare I/O: bursts from a source to another port; their cycles, without those of filling. */
+uint64_t floor_io_cycles(struct source *from, uint16_t to, uint32_t bursts);
 
 #endif

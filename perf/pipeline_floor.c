@@ -89,14 +89,19 @@ uint64_t floor_aead_cycles(struct floor_aead *floor)
 	return cycles;
 }
 
-uint64_t floor_io_cycles(uint16_t from, uint16_t to, uint32_t cnt, uint32_t *packets)
+uint64_t floor_io_cycles(struct source *from, uint16_t to, uint32_t bursts)
 {
 	struct rte_mbuf *mbuf[SPW_BURST_MAX];
-	uint64_t start = rte_rdtsc_precise();
+	uint64_t cycles = 0;
 
-	for (*packets = 0; *packets < cnt;) {
-		uint16_t got = rte_eth_rx_burst(from, 0, mbuf, SPW_BURST_MAX);
-		*packets += rte_eth_tx_burst(to, 0, mbuf, got);
+	for (uint32_t k = 0; k < bursts; k++) {
+		source_fill(from);
+		uint64_t start = rte_rdtsc_precise();
+		uint16_t got = rte_eth_rx_burst(from->ethdev, 0, mbuf, SPW_BURST_MAX);
+		uint16_t sent = rte_eth_tx_burst(to, 0, mbuf, got);
+		cycles += rte_rdtsc_precise() - start;
+		if (sent != SPW_BURST_MAX)
+			broken("the bare ports have lost packets");
 	}
-	return rte_rdtsc_precise() - start;
+	return cycles;
 }

@@ -12,9 +12,9 @@
 #define NEIGHBOR_HOST(host) (2u + (host))
 #define CAP_HIGH SPW_CAP(1000000000u, 1u << 30) /* 1 Tbit/s */
 
-/* Packets of a pass that wait in the source, and bursts on their way; with a cache as the workers'
- * pool has it (dataplane/ports.c). */
-#define POOL_FRAMES (2 * 8192u + 4096u)
+/* Two bursts for each of two workers, the AEAD's buffers, and what lies in caches; these are as the
+ * workers' pool has them (dataplane/ports.c). */
+#define POOL_FRAMES 2047u
 #define POOL_CACHE 256u
 
 /* Objects packed as in dataplane/ports.c, which says why. */

@@ -60,26 +60,26 @@ static void make_one(struct packet *packet, uint32_t tunnels, enum path path, ui
 	memcpy(packet->frame, frame, packet->bytes);
 }
 
-void packets_make(struct packets *packets, uint32_t tunnels, enum path path, uint32_t size,
-		  uint32_t cnt)
+struct packets *packets_make(uint32_t tunnels, enum path path, uint32_t size)
 {
 	uint32_t *sequence = calloc(tunnels, sizeof(*sequence));
+	struct packets *packets = calloc(1, sizeof(*packets));
 	uint64_t random = 88172645463325252ull;
 
-	*packets = (struct packets){.cnt = cnt, .packet = calloc(cnt, sizeof(struct packet))};
-	if (!sequence || !packets->packet)
+	if (!sequence || !packets)
 		broken("no memory for packets");
-	for (uint32_t k = 0; k < cnt; k++) {
+	for (uint32_t k = 0; k < PACKETS_CNT; k++) {
 		packets->packet[k].inner_bytes = packets_inner_bytes(size, k);
 		packets->inner_bytes += packets->packet[k].inner_bytes;
 		make_one(&packets->packet[k], tunnels, path, sequence, &random);
 	}
 	free(sequence);
+	return packets;
 }
 
 void packets_free(struct packets *packets)
 {
-	for (uint32_t k = 0; k < packets->cnt; k++)
+	for (uint32_t k = 0; k < PACKETS_CNT; k++)
 		free(packets->packet[k].frame);
-	free(packets->packet);
+	free(packets);
 }

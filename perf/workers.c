@@ -31,7 +31,6 @@
 
 #define WORKERS 2u
 #define TUNNELS 64u
-#define PACKETS 1024u /* of a pass */
 #define ARENA_BYTES (64u << 20)
 #define EAL_POOL_BYTES (64u << 20)
 /* Short enough that many rounds are not interrupted, long enough that starting together does not
@@ -59,9 +58,10 @@ struct process {
 	int orders, answers; /* pipes: struct order to it, packets (u64) from it */
 };
 
-/* Inside a process: one of its workers at one size. */
-struct shift {
+/* Inside a process: one of its workers. Lines of its own: each writes its cursor and count. */
+struct __attribute__((aligned(SPW_CACHE_LINE))) shift {
 	struct spw_worker *worker;
+	struct source source;
 	const struct order *order;
 	uint64_t packets;
 };
@@ -89,7 +89,7 @@ static uint64_t clock_ns(void)
 /* ---- inside a process ----------------------------------------------------------------------- */
 
 /* The node's crew is of one worker; here it gets one of `workers`, each with tables' rows, outbound
- * SAs, a sink and a source for each size of its own. */
+ * SAs and a sink of its own. */
 static void make_crew(struct node *node, struct spw_crew *crew, uint32_t workers,
 		      struct spw_ports *ports)
 {
@@ -135,8 +135,10 @@ static int work(void *argument)
 	shift->packets = 0;
 	while (clock_ns() < shift->order->start_ns)
 		;
-	while (clock_ns() < end_ns)
+	while (clock_ns() < end_ns) {
+		source_fill(&shift->source);
 		shift->packets += spw_worker_round(shift->worker);
+	}
 	return 0;
 }
 
@@ -186,9 +188,8 @@ _Noreturn static void serve(const struct process *process, const char *provider)
 	static struct node node;
 	static struct spw_ports ports;
 	static struct spw_crew crew;
-	struct spw_worker *worker[WORKERS];
 	struct shift shifts[WORKERS];
-	uint16_t source[RTE_DIM(sizes)][WORKERS];
+	struct packets *packets_of[RTE_DIM(sizes)];
 	struct order order;
 
 	start_dpdk(process, provider);
@@ -201,26 +202,23 @@ _Noreturn static void serve(const struct process *process, const char *provider)
 	node_create(&node);
 	node_furnish(&node, TUNNELS);
 	make_crew(&node, &crew, process->workers, &ports);
-	for (uint32_t s = 0; s < RTE_DIM(sizes); s++) {
-		struct packets made;
-		packets_make(&made, TUNNELS, PATH_ENCAP, sizes[s], PACKETS);
-		for (uint32_t w = 0; w < process->workers; w++)
-			source[s][w] = port_open_source(node.pool, &made);
-		packets_free(&made);
-	}
+	for (uint32_t s = 0; s < RTE_DIM(sizes); s++)
+		packets_of[s] = packets_make(TUNNELS, PATH_ENCAP, sizes[s]);
 	for (uint32_t w = 0; w < process->workers; w++) {
-		worker[w] = crew.worker[w];
-		worker[w]->rx_cnt = 1;
-		shifts[w] = (struct shift){.worker = worker[w], .order = &order};
-		run_all(1, begin, worker[w], 0);
+		struct shift *shift = &shifts[w];
+		*shift = (struct shift){.worker = crew.worker[w], .order = &order};
+		source_open(&shift->source, node.pool);
+		shift->worker->rx_cnt = 1;
+		shift->worker->rx[0] =
+			(struct spw_rx){.ethdev = shift->source.ethdev, .port = PORT_LAN};
+		run_all(1, begin, shift->worker, 0);
 	}
 	do {
 		if (write(process->answers, &packets, sizeof(packets)) < 0 ||
 		    read(process->orders, &order, sizeof(order)) != sizeof(order))
 			break;
 		for (uint32_t w = 0; w < process->workers; w++)
-			worker[w]->rx[0] =
-				(struct spw_rx){.ethdev = source[order.size][w], .port = PORT_LAN};
+			shifts[w].source.packets = packets_of[order.size];
 		run_all(process->workers, work, shifts, sizeof(shifts[0]));
 		packets = 0;
 		for (uint32_t w = 0; w < process->workers; w++)

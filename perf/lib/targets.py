@@ -3,7 +3,8 @@
 
 # Cycles above the floor: AEAD and I/O of the same run; of a hop, twice the AEAD.
 ABOVE_FLOOR = {"encap": 50, "decap": 60, "hop": 90}
-# Cycles with many tunnels in random order, times those of 64.
+# Cycles with many tunnels in random order, times those of 64; both in floors of their own time, as
+# a virtual CPU's speed changes from one second to the next by more than this is about.
 SPREAD_FROM, SPREAD = 64, {1000: 1.25, 4096: 1.5}
 CLASSIFIER_NET_NS = {"pass": 15, "steer": 35, "relay": 60}
 TRIE_RATIO = {1000000: 0.6, 10000: 1.0}
@@ -25,12 +26,12 @@ def _at_least(value, limit, what):
 
 
 def _spread_base(row, rows):
-    """The row of 64 tunnels that is otherwise the same."""
+    """Cycles by floor of the row of 64 tunnels that is otherwise the same."""
     same = ("bench", "size", "provider", "workers", "mode")
     for other in rows:
         if (other.get("tunnels") == SPREAD_FROM and "cycles_per_packet" in other and
                 all(other.get(key) == row.get(key) for key in same)):
-            return other["cycles_per_packet"]
+            return other["cycles_per_packet"] / other["floor_cycles"]
     return None
 
 
@@ -41,7 +42,8 @@ def _pipeline(row, rows):
         return None
     if tunnels in SPREAD:
         base = _spread_base(row, rows)
-        return base and _at_most(cycles / base, SPREAD[tunnels], f"times {SPREAD_FROM} tunnels", "")
+        return base and _at_most(cycles / row["floor_cycles"] / base, SPREAD[tunnels],
+                                 f"times {SPREAD_FROM} tunnels", "")
     if bench in ABOVE_FLOOR and "floor_cycles" in row:
         return _at_most(cycles, row["floor_cycles"] + ABOVE_FLOOR[bench],
                         f"floor + {ABOVE_FLOOR[bench]}", " cycles")

@@ -236,6 +236,9 @@ class Targets(unittest.TestCase):
             with self.subTest(tunnels=tunnels, cycles=cycles):
                 self.assertEqual(self.met(other, base, {
                     **base, "tunnels": tunnels, "cycles_per_packet": cycles}), wanted)
+                self.assertEqual(self.met(other, base, {  # the same on a CPU half as fast
+                    **base, "tunnels": tunnels, "cycles_per_packet": 2 * cycles,
+                    "floor_cycles": 200}), wanted)
 
     def test_sentence(self):
         row = {"bench": "encap", "tunnels": 64, "cycles_per_packet": 197.0, "floor_cycles": 140.0}
