@@ -28,8 +28,8 @@
 struct spw_bucket {
 	uint64_t cap; /* the cap word that the level is counted by; 0: none was set */
 	uint64_t level_grains;
-	uint64_t filled_ns; /* up to when it is filled */
-	uint64_t reserved;  /* so that none lies on two cache lines */
+	uint64_t filled_ns;    /* up to when it is filled */
+	uint64_t depth_grains; /* of cap */
 };
 
 static inline uint64_t spw_bucket_depth_grains(uint64_t cap, uint32_t sharers)
@@ -47,10 +47,10 @@ static inline uint64_t spw_bucket_cost_grains(uint32_t bytes, uint32_t sharers)
 
 /* Adds what came in since the last time, at the rate that held until now. A clock that steps back
  * adds nothing, and time goes on from where it stepped to. */
-static inline void spw_bucket_fill(struct spw_bucket *bucket, uint64_t now_ns, uint32_t sharers)
+static inline void spw_bucket_fill(struct spw_bucket *bucket, uint64_t now_ns)
 {
 	uint64_t gone_ns = now_ns > bucket->filled_ns ? now_ns - bucket->filled_ns : 0;
-	uint64_t depth = spw_bucket_depth_grains(bucket->cap, sharers);
+	uint64_t depth = bucket->depth_grains;
 	uint64_t grains, level;
 
 	if (__builtin_mul_overflow(gone_ns, (uint64_t)SPW_CAP_RATE_KBIT(bucket->cap), &grains) ||
@@ -60,30 +60,40 @@ static inline void spw_bucket_fill(struct spw_bucket *bucket, uint64_t now_ns, u
 	bucket->filled_ns = now_ns;
 }
 
-/* Brings a bucket up to now and to a cap that is not 0. A bucket starts full; when the cap changes,
- * what is in it stays, up to the new burst. */
+/* Takes over another cap, not 0. A bucket starts full; when the cap changes, what is in it stays,
+ * up to the new burst. Out of line: it happens once in many packets. */
+static __attribute__((cold, noinline, unused)) void
+spw_bucket_change(struct spw_bucket *bucket, uint64_t cap, uint64_t now_ns, uint32_t sharers)
+{
+	uint64_t depth = spw_bucket_depth_grains(cap, sharers);
+
+	if (bucket->cap == 0)
+		bucket->level_grains = depth;
+	else
+		spw_bucket_fill(bucket, now_ns);
+	if (bucket->level_grains > depth)
+		bucket->level_grains = depth;
+	bucket->cap = cap;
+	bucket->filled_ns = now_ns;
+	bucket->depth_grains = depth;
+}
+
+/* Brings a bucket up to now and to a cap that is not 0. */
 static inline void spw_bucket_renew(struct spw_bucket *bucket, uint64_t cap, uint64_t now_ns,
 				    uint32_t sharers)
 {
-	if (bucket->cap == 0) {
-		bucket->cap = cap;
-		bucket->level_grains = spw_bucket_depth_grains(cap, sharers);
-		bucket->filled_ns = now_ns;
-	} else {
-		spw_bucket_fill(bucket, now_ns, sharers);
-	}
-	if (bucket->cap != cap) {
-		uint64_t depth = spw_bucket_depth_grains(cap, sharers);
-		bucket->cap = cap;
-		if (bucket->level_grains > depth)
-			bucket->level_grains = depth;
-	}
+	if (__builtin_expect(bucket->cap != cap, 0))
+		spw_bucket_change(bucket, cap, now_ns, sharers);
+	/* Time stands still within a burst: the second packet finds the bucket as full as it is. */
+	else if (bucket->filled_ns != now_ns)
+		spw_bucket_fill(bucket, now_ns);
 }
 
 /*
  * spw_bucket_admits says whether a packet of `bytes` may pass now, and takes nothing yet, so that a
  * packet under two caps is paid for in both or in none.
- * cap: the cap's word as it stands in the table now; 0 always admits. sharers: 1..SPW_WORKERS_MAX.
+ * cap: the cap's word as it stands in the table now; 0 always admits. sharers: 1..SPW_WORKERS_MAX,
+ * always the same for a bucket.
  */
 static inline bool spw_bucket_admits(struct spw_bucket *bucket, uint64_t cap, uint64_t now_ns,
 				     uint32_t bytes, uint32_t sharers)
@@ -92,9 +102,7 @@ static inline bool spw_bucket_admits(struct spw_bucket *bucket, uint64_t cap, ui
 		bucket->cap = 0;
 		return true;
 	}
-	/* Time stands still within a burst: the second packet finds the bucket as full as it is. */
-	if (bucket->cap != cap || bucket->filled_ns != now_ns)
-		spw_bucket_renew(bucket, cap, now_ns, sharers);
+	spw_bucket_renew(bucket, cap, now_ns, sharers);
 	return bucket->level_grains >= spw_bucket_cost_grains(bytes, sharers);
 }
 
@@ -115,8 +123,7 @@ static inline bool spw_bucket_charge(struct spw_bucket *bucket, uint64_t cap, ui
 		bucket->cap = 0;
 		return true;
 	}
-	if (bucket->cap != cap || bucket->filled_ns != now_ns)
-		spw_bucket_renew(bucket, cap, now_ns, sharers);
+	spw_bucket_renew(bucket, cap, now_ns, sharers);
 	if (bucket->level_grains < cost)
 		return false;
 	bucket->level_grains -= cost;

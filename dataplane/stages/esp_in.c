@@ -61,16 +61,18 @@ static inline bool decrypt(const struct spw_sa *sa, uint8_t *esp, uint32_t text_
 /* The bytes of the payload without padding and trailer; negative: the padding is wrong. */
 static inline int32_t payload_bytes(const uint8_t *text, uint32_t text_bytes)
 {
+	/* Padding and the byte before the next header, as every sender writes them for alignment.
+	 */
+	static const uint32_t usual[4] = {0x00, 0x0101, 0x020201, 0x03030201};
 	const uint8_t *trailer = text + text_bytes - SPW_ESP_TRAILER_BYTES;
 	uint32_t pad_bytes = trailer[0], bytes = text_bytes - SPW_ESP_TRAILER_BYTES - pad_bytes;
 	uint32_t last;
 
 	if (pad_bytes + SPW_ESP_TRAILER_BYTES > text_bytes)
 		return -1;
-	if (spw_likely(pad_bytes < 4)) { /* as every sender does it; then in one comparison */
-		memcpy(&last, trailer - 4, sizeof(last)); /* at worst of the ESP header */
-		uint64_t padding = (uint64_t)last >> 8 * (4 - pad_bytes);
-		return padding == (0x030201u & ((1u << 8 * pad_bytes) - 1)) ? (int32_t)bytes : -1;
+	if (spw_likely(pad_bytes < 4)) {
+		memcpy(&last, trailer - 3, sizeof(last)); /* at worst of the ESP header */
+		return last >> 8 * (3 - pad_bytes) == usual[pad_bytes] ? (int32_t)bytes : -1;
 	}
 	for (uint32_t k = 0; k < pad_bytes; k++) {
 		if (text[bytes + k] != k + 1)
@@ -129,23 +131,19 @@ static inline void open_packet(struct spw_lane *lane, struct spw_burst *burst, u
 	open_payload(lane, burst, i, esp + SPW_ESP_BYTES, text_bytes);
 }
 
-/* The published SA of a packet's SPI, which may yet be another one with the same slot. NULL: none.
- */
-static inline struct spw_sa *find_sa(const struct spw_lane *lane, const struct spw_burst *burst,
-				     uint32_t i)
+/* The published SA of an SPI's slot, which may yet be that of another SPI. NULL: none. */
+static inline struct spw_sa *find_sa(const struct spw_lane *lane, uint32_t spi)
 {
-	uint32_t slot = SPW_SPI_SLOT(spw_get_be32(burst->head[i]));
-
-	return spw_sa_get(lane->sas->in, lane->sas->sas_max, slot);
+	return spw_sa_get(lane->sas->in, lane->sas->sas_max, SPW_SPI_SLOT(spi));
 }
 
 /* Whether the SA is that of the packet's SPI, and its tunnel's record is there. Control withdraws
  * an SPI from the table first, and gives its tunnel's id away long before the SA itself is gone: a
  * packet that still lies in a ring then must not find the id's next owner. */
-static inline bool belongs(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+static inline bool belongs(struct spw_lane *lane, struct spw_burst *burst, uint32_t i, uint32_t spi,
 			   const struct spw_sa *sa)
 {
-	uint32_t spi = spw_get_be32(burst->head[i]), slot = SPW_SPI_SLOT(spi);
+	uint32_t slot = SPW_SPI_SLOT(spi);
 
 	if (spw_unlikely(!sa || sa->spi != spi || slot >= lane->tables.sas_max ||
 			 __atomic_load_n(&lane->tables.spis[slot].spi, __ATOMIC_ACQUIRE) != spi))
@@ -166,8 +164,9 @@ static inline void esp_in_one(struct spw_lane *lane, struct spw_burst *burst, ui
 		spw_drop(lane, burst, i, SPW_DROP_ESP_TRUNCATED);
 		return;
 	}
-	struct spw_sa *sa = find_sa(lane, burst, i);
-	if (spw_unlikely(!belongs(lane, burst, i, sa))) {
+	uint32_t spi = spw_get_be32(burst->head[i]);
+	struct spw_sa *sa = find_sa(lane, spi);
+	if (spw_unlikely(!belongs(lane, burst, i, spi, sa))) {
 		spw_drop(lane, burst, i, SPW_DROP_SPI_UNKNOWN);
 		return;
 	}
@@ -189,7 +188,7 @@ static __attribute__((noinline)) void prefetch_tunnels(const struct spw_lane *la
 		sa[i] = NULL;
 		if (burst->state[i] != SPW_AT_ESP_IN || burst->bytes[i] < ESP_PACKET_BYTES_MIN)
 			continue;
-		sa[i] = find_sa(lane, burst, i);
+		sa[i] = find_sa(lane, spw_get_be32(burst->head[i]));
 		if (sa[i])
 			spw_prefetch(sa[i]);
 	}
@@ -212,7 +211,7 @@ static inline void prefetch_sa(const struct spw_lane *lane, const struct spw_bur
 	if (i >= burst->cnt || burst->state[i] != SPW_AT_ESP_IN ||
 	    burst->bytes[i] < ESP_PACKET_BYTES_MIN)
 		return;
-	const struct spw_sa *sa = find_sa(lane, burst, i);
+	const struct spw_sa *sa = find_sa(lane, spw_get_be32(burst->head[i]));
 	if (sa)
 		spw_sa_prefetch(sa, burst->bytes[i]);
 }

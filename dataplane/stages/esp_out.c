@@ -79,16 +79,35 @@ static inline void write_outer4(uint8_t *ip, const struct spw_tunnel *record, ui
 
 static void write_outer6(uint8_t *ip, const struct spw_tunnel *record, uint32_t udp_bytes)
 {
-	uint8_t *udp = ip + SPW_IPV6_BYTES;
-
 	memcpy(ip, record->outer, SPW_OUTER_BYTES_MAX);
 	spw_put_be16(ip + 4, (uint16_t)udp_bytes);
-	spw_put_be16(udp + 4, (uint16_t)udp_bytes);
-	/* RFC 8200 8.1: addresses, length, next header, datagram; 0 would mean "none", which IPv6
-	 * does not allow. */
-	uint64_t sum = spw_sum(ip + 8, 32, udp_bytes + SPW_PROTO_UDP);
+	spw_put_be16(ip + SPW_IPV6_BYTES + 4, (uint16_t)udp_bytes);
+}
+
+/* The UDP checksum, which IPv6 wants and which is over the encrypted bytes as well. RFC 8200 8.1:
+ * addresses, length, next header, datagram; 0 would mean "none", which IPv6 does not allow. */
+static void sum_outer6(uint8_t *udp, uint32_t udp_bytes)
+{
+	uint64_t sum = spw_sum(udp - 32, 32, udp_bytes + SPW_PROTO_UDP);
 	uint16_t checksum = (uint16_t)~spw_sum_fold(spw_sum(udp, udp_bytes, sum));
+
 	spw_put_be16(udp + 6, checksum ? checksum : 0xffff);
+}
+
+/* The headers in front of ESP's, which make all of it the frame of packet i. udp_bytes: as above.
+ */
+static inline void push_outer(struct spw_burst *burst, uint32_t i, const struct spw_tunnel *record,
+			      const struct spw_port_image *image, uint8_t *udp, uint32_t udp_bytes)
+{
+	if (spw_likely(record->outer_bytes != SPW_OUTER_BYTES_MAX)) {
+		write_outer4(udp - SPW_IPV4_BYTES, record, udp_bytes);
+		spw_ether_push(burst, i, image, udp - SPW_IPV4_BYTES, SPW_IPV4_BYTES + udp_bytes,
+			       SPW_ETHERTYPE_IPV4);
+	} else {
+		write_outer6(udp - SPW_IPV6_BYTES, record, udp_bytes);
+		spw_ether_push(burst, i, image, udp - SPW_IPV6_BYTES, SPW_IPV6_BYTES + udp_bytes,
+			       SPW_ETHERTYPE_IPV6);
+	}
 }
 
 /* All that a packet may gain in front and behind. */
@@ -102,12 +121,13 @@ static inline bool has_room(const struct rte_mbuf *mbuf, const uint8_t *inner, u
 	return offset >= FRONT_BYTES_MAX && offset + bytes + BACK_BYTES_MAX <= mbuf->buf_len;
 }
 
+/* Encryption comes last: what stands before it is done while the cipher of the packet before is
+ * still at work, and nothing need be kept in memory across its call. */
 static inline void esp_out_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
 			       struct spw_sa *sa, struct spw_port_seen *seen)
 {
 	const struct spw_tunnel *record = burst->record_out[i];
-	struct spw_tunnel_counters *counters = &lane->counters[burst->tunnel_out[i]];
-	uint8_t *inner = burst->head[i], *outer;
+	uint8_t *inner = burst->head[i], *udp = inner - SPW_ESP_BYTES - SPW_UDP_BYTES;
 	uint32_t inner_bytes = burst->bytes[i];
 	uint32_t pad_bytes = -(inner_bytes + SPW_ESP_TRAILER_BYTES) % 4;
 	uint32_t text_bytes = inner_bytes + pad_bytes + SPW_ESP_TRAILER_BYTES;
@@ -123,22 +143,14 @@ static inline void esp_out_one(struct spw_lane *lane, struct spw_burst *burst, u
 
 	/* Up to 5 bytes, written as 8: the ICV comes behind them. */
 	memcpy(inner + inner_bytes, &trailers[burst->family[i] != 4][pad_bytes], 8);
+	push_outer(burst, i, record, spw_port_see(lane, seen, burst->port_out[i]), udp, udp_bytes);
 	if (spw_unlikely(!encrypt(sa, inner - SPW_ESP_BYTES, text_bytes, sequence))) {
 		spw_drop(lane, burst, i, SPW_DROP_SA_ABSENT); /* its context is broken */
 		return;
 	}
-	const struct spw_port_image *image = spw_port_see(lane, seen, burst->port_out[i]);
-	if (spw_likely(record->outer_bytes != SPW_OUTER_BYTES_MAX)) {
-		outer = inner - SPW_ESP_BYTES - SPW_UDP_BYTES - SPW_IPV4_BYTES;
-		write_outer4(outer, record, udp_bytes);
-		spw_ether_push(burst, i, image, outer, SPW_IPV4_BYTES + udp_bytes,
-			       SPW_ETHERTYPE_IPV4);
-	} else {
-		outer = inner - SPW_ESP_BYTES - SPW_UDP_BYTES - SPW_IPV6_BYTES;
-		write_outer6(outer, record, udp_bytes);
-		spw_ether_push(burst, i, image, outer, SPW_IPV6_BYTES + udp_bytes,
-			       SPW_ETHERTYPE_IPV6);
-	}
+	if (spw_unlikely(record->outer_bytes == SPW_OUTER_BYTES_MAX))
+		sum_outer6(udp, udp_bytes);
+	struct spw_tunnel_counters *counters = &lane->counters[burst->tunnel_out[i]];
 	spw_count(&counters->tx_packets, 1);
 	spw_count(&counters->tx_bytes, inner_bytes);
 	burst->state[i] = SPW_AT_TRANSMIT;

@@ -67,19 +67,27 @@ static inline bool source_allowed(const struct spw_lane *lane, const __u32 root[
 	return SPW_LEAF_KIND(leaf) == SPW_LEAF_MEMBER;
 }
 
-/* One less to live; false: it was the last. The checksum follows by RFC 1624, equation 3, where the
- * changed word is known to become smaller by 0x0100. */
+/* One less to live; false: it was the last. TTL, protocol and checksum of IPv4 are one word: the
+ * TTL falls by 1, and so the word it is in by 0x0100, and the sum rises by as much (RFC 1624,
+ * equation 3), which is 1 in this order of bytes. What is carried out of the sum is added to it,
+ * and 0xffff is written as 0. */
 static inline bool decrement_ttl(uint8_t *ip, uint32_t family)
 {
-	uint8_t *ttl = family == 4 ? ip + 8 : ip + 7;
+	uint32_t word;
 
-	if (spw_unlikely(*ttl <= 1))
-		return false;
-	--*ttl;
-	if (family == 4) {
-		uint32_t sum = spw_get_be16(ip + 10) + 0x0100u;
-		spw_put_be16(ip + 10, (uint16_t)(sum + (sum >= 0xffff)));
+	if (spw_unlikely(family != 4)) {
+		if (ip[7] <= 1)
+			return false;
+		ip[7]--;
+		return true;
 	}
+	memcpy(&word, ip + 8, sizeof(word));
+	if (spw_unlikely((word & 0xff) <= 1))
+		return false;
+	if (spw_unlikely(word >= 0xfffe0000))
+		word += 0x00010000;
+	word += 0x00010000 - 1;
+	memcpy(ip + 8, &word, sizeof(word));
 	return true;
 }
 

@@ -10,16 +10,33 @@
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
 
-/* IPv4 and IPv6 alike: the destination's leaf in the tenant's routes. */
-static inline __u32 lookup(const struct spw_lane *lane, uint32_t tenant, uint32_t family,
-			   const uint8_t *ip)
+/* A tenant's tries, kept while its packets follow each other. */
+struct tenant_routes {
+	uint32_t tenant;
+	__u32 root[2]; /* IPv4, IPv6 */
+};
+
+static struct tenant_routes open_tenant(const struct spw_lane *lane, uint32_t tenant)
 {
-	if (spw_unlikely(tenant >= lane->tables.tenants_max))
-		return 0;
+	struct tenant_routes routes = {tenant, {0, 0}};
+
 	/* Pairs with control's release store when it publishes a changed trie. */
-	__u32 root = __atomic_load_n(&lane->tables.tenants[tenant].route_root[family != 4],
-				     __ATOMIC_ACQUIRE);
-	return spw_lookup(&lane->tables.routes, root, family, ip + (family == 4 ? 16 : 24));
+	for (uint32_t k = 0; tenant < lane->tables.tenants_max && k < 2; k++)
+		routes.root[k] = __atomic_load_n(&lane->tables.tenants[tenant].route_root[k],
+						 __ATOMIC_ACQUIRE);
+	return routes;
+}
+
+/* IPv4 and IPv6 alike: the leaf of packet i's destination in its tenant's routes. */
+static inline __u32 lookup(const struct spw_lane *lane, const struct spw_burst *burst, uint32_t i,
+			   struct tenant_routes *routes)
+{
+	uint32_t family = burst->family[i];
+
+	if (spw_unlikely(burst->tenant[i] != routes->tenant))
+		*routes = open_tenant(lane, burst->tenant[i]);
+	return spw_lookup(&lane->tables.routes, routes->root[family != 4], family,
+			  burst->head[i] + (family == 4 ? 16 : 24));
 }
 
 /* Reads a neighbor's word, once. False: unknown id (0 is one), or no MAC to send to. */
@@ -154,10 +171,11 @@ static inline void route_one(struct spw_lane *lane, struct spw_burst *burst, uin
 {
 	__u32 index = SPW_LEAF_INDEX(leaf);
 
-	switch (SPW_LEAF_KIND(leaf)) {
-	case SPW_LEAF_TUNNEL:
+	if (spw_likely(SPW_LEAF_KIND(leaf) == SPW_LEAF_TUNNEL)) {
 		to_tunnel(lane, burst, i, index);
 		return;
+	}
+	switch (SPW_LEAF_KIND(leaf)) {
 	case SPW_LEAF_NEIGHBOR:
 		to_neighbor(lane, burst, i, index, seen);
 		return;
@@ -204,11 +222,12 @@ static __attribute__((noinline)) void prefetch_tunnels(const struct spw_lane *la
 void spw_stage_route(struct spw_lane *lane, struct spw_burst *burst)
 {
 	struct spw_port_seen seen = SPW_PORT_UNSEEN;
+	struct tenant_routes routes = {0}; /* no tenant has id 0 */
 	__u32 leaf[SPW_BURST_MAX];
 
 	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
 		if (burst->state[i] == SPW_AT_ROUTE)
-			leaf[i] = lookup(lane, burst->tenant[i], burst->family[i], burst->head[i]);
+			leaf[i] = lookup(lane, burst, i, &routes);
 	}
 	if (spw_sas_far(lane->sas))
 		prefetch_tunnels(lane, burst, leaf);
