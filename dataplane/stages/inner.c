@@ -9,15 +9,6 @@
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
 
-/* A ones' complement sum: what is carried out at the top is added at the bottom. */
-static inline uint64_t add_around(uint64_t a, uint64_t b)
-{
-	uint64_t sum;
-	bool carry = __builtin_add_overflow(a, b, &sum);
-
-	return sum + carry;
-}
-
 /* Whether the sum over a header without options is right. Its words in the host's order: the sum
  * 0xffff is the same in any. A word plus itself with its halves exchanged has their sum, carry and
  * all, in its upper half. */
@@ -29,7 +20,7 @@ static inline bool sum20_right(const uint8_t *ip)
 	memcpy(&first, ip, 8);
 	memcpy(&second, ip + 8, 8);
 	memcpy(&third, ip + 16, 4);
-	uint64_t sum = add_around(add_around(first, second), third);
+	uint64_t sum = spw_add_around(spw_add_around(first, second), third);
 	uint32_t half = (uint32_t)((sum + (sum << 32 | sum >> 32)) >> 32);
 	return (half + (half << 16 | half >> 16)) >> 16 == 0xffff;
 }
