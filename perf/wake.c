@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * wake.c - spw-perf-wake: how long a packet takes from one interface to another, through a node
- * between them, when the node is awake and when it has slept.
+ * wake.c - spw-perf-wake: how long a packet takes from one interface to another, through what lies
+ * between them, when that is awake and when it has slept.
  *
- * One packet is under way at a time. The receiver polls its socket without blocking, so that its
- * own waking is not measured. On stdin: the frame, in hex digits; it is an UDP packet over IPv4,
- * and so is what arrives. On stdout: one JSON object.
+ * probe: sends packets on one path or on several in turn, one packet at a time. The receiver polls
+ * its socket without blocking, so that its own waking is not measured. On stdin, a line for each
+ * path: the frame, in hex digits; it is an UDP packet over IPv4, and so is what arrives. On stdout:
+ * one JSON object, with an object for each path's name.
+ *
+ * forward: the least that can lie between two interfaces, and sleeps: poll() on a packet socket of
+ * the one, send() to the other. Until the end of stdin.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,7 +17,9 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +32,21 @@
 #define PATIENCE_NS 1000000000ull
 #define AWAKE_NS 2000000ull
 #define PROTOCOL_AT 23u /* of IPv4, in a frame without VLAN */
+#define PATHS_MAX 2u
 
-struct probe {
+/* Nanoseconds that packets took, `good` of them. */
+struct times {
+	uint64_t *took_ns;
+	uint32_t good;
+};
+
+struct path {
+	const char *name;
 	int to, from; /* packet sockets */
 	uint8_t frame[FRAME_BYTES_MAX];
 	uint32_t bytes;
 	uint32_t lost;
+	struct times busy, quiet;
 };
 
 static uint64_t clock_ns(void)
@@ -56,29 +71,45 @@ static int open_socket(const char *ifname, uint16_t protocol)
 	return fd;
 }
 
-/* False: nothing there, or what is there did not come through the node. */
-static int take(const struct probe *probe)
+/* The length of what came in, 0: nothing, or it is not for us. */
+static uint32_t take(int from, uint8_t frame[FRAME_BYTES_MAX])
+{
+	struct sockaddr_ll sender;
+	socklen_t sender_bytes = sizeof(sender);
+
+	ssize_t bytes = recvfrom(from, frame, FRAME_BYTES_MAX, MSG_DONTWAIT,
+				 (struct sockaddr *)&sender, &sender_bytes);
+	if (bytes <= (ssize_t)PROTOCOL_AT || sender.sll_pkttype == PACKET_OUTGOING ||
+	    frame[PROTOCOL_AT] != IPPROTO_UDP)
+		return 0;
+	return (uint32_t)bytes;
+}
+
+static void forward(const char *from_ifname, const char *to_ifname)
 {
 	uint8_t frame[FRAME_BYTES_MAX];
-	struct sockaddr_ll from;
-	socklen_t from_bytes = sizeof(from);
+	int from = open_socket(from_ifname, ETH_P_IP), to = open_socket(to_ifname, 0);
+	struct pollfd fds[] = {{from, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
 
-	ssize_t bytes = recvfrom(probe->from, frame, sizeof(frame), MSG_DONTWAIT,
-				 (struct sockaddr *)&from, &from_bytes);
-	return bytes > (ssize_t)PROTOCOL_AT && from.sll_pkttype != PACKET_OUTGOING &&
-	       frame[PROTOCOL_AT] == IPPROTO_UDP;
+	while (poll(fds, 2, -1) > 0 && !fds[1].revents) {
+		uint32_t bytes = take(from, frame);
+		if (bytes && send(to, frame, bytes, 0) < 0)
+			perror("spw-perf-wake: send");
+	}
 }
 
 /* Sends one packet; returns the nanoseconds until it was there, 0: it never was. */
-static uint64_t probe_once(struct probe *probe)
+static uint64_t probe_once(const struct path *path)
 {
-	while (take(probe))
+	uint8_t frame[FRAME_BYTES_MAX];
+
+	while (take(path->from, frame))
 		;
 	uint64_t began = clock_ns(), now;
-	if (send(probe->to, probe->frame, probe->bytes, 0) != (ssize_t)probe->bytes)
+	if (send(path->to, path->frame, path->bytes, 0) != (ssize_t)path->bytes)
 		return 0;
 	do {
-		int there = take(probe);
+		uint32_t there = take(path->from, frame);
 		now = clock_ns();
 		if (there)
 			return now - began;
@@ -86,10 +117,13 @@ static uint64_t probe_once(struct probe *probe)
 	return 0;
 }
 
-static int compare(const void *a, const void *b)
+static void probe(struct path *path, struct times *times)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
+	times->took_ns[times->good] = probe_once(path);
+	if (times->took_ns[times->good])
+		times->good++;
+	else
+		path->lost++;
 }
 
 /* The prober is awake for the last of it: how it wakes is not asked. */
@@ -98,67 +132,109 @@ static void keep_silent(uint32_t gap_ms)
 	const struct timespec gap = {gap_ms / 1000, (long)(gap_ms % 1000) * 1000000};
 	uint64_t began;
 
-	if (gap_ms == 0)
-		return;
 	nanosleep(&gap, NULL);
 	for (began = clock_ns(); clock_ns() - began < AWAKE_NS;)
 		;
 }
 
-/* cnt probes, each `gap_ms` after the one before has arrived. */
-static void measure(struct probe *probe, const char *name, uint32_t cnt, uint32_t gap_ms)
+static void measure(struct path *paths, uint32_t cnt, uint32_t busy_cnt, uint32_t quiet_cnt,
+		    uint32_t quiet_ms)
 {
-	uint64_t *took = calloc(cnt, sizeof(*took));
-	uint32_t good = 0;
-
-	if (!took)
-		exit(1);
-	for (uint32_t k = 0; k < cnt; k++) {
-		keep_silent(gap_ms);
-		took[good] = probe_once(probe);
-		if (took[good])
-			good++;
-		else
-			probe->lost++;
+	for (uint32_t p = 0; p < cnt; p++) {
+		paths[p].busy.took_ns = calloc(busy_cnt, sizeof(uint64_t));
+		paths[p].quiet.took_ns = calloc(quiet_cnt, sizeof(uint64_t));
+		if (!paths[p].busy.took_ns || !paths[p].quiet.took_ns)
+			exit(1);
+		for (uint32_t k = 0; k < busy_cnt; k++)
+			probe(&paths[p], &paths[p].busy);
 	}
+	for (uint32_t k = 0; k < quiet_cnt * cnt; k++) {
+		keep_silent(quiet_ms);
+		probe(&paths[k % cnt], &paths[k % cnt].quiet);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static void report(const char *name, const struct times *times)
+{
+	uint64_t *took_ns = times->took_ns;
+	uint32_t good = times->good;
+
 	if (good == 0) {
 		fputs("spw-perf-wake: no packet came through\n", stderr);
 		exit(1);
 	}
-	qsort(took, good, sizeof(*took), compare);
+	qsort(took_ns, good, sizeof(*took_ns), compare);
 	printf("\"%s\": {\"packets\": %u, \"p50_us\": %.1f, \"p90_us\": %.1f, \"p99_us\": %.1f, "
 	       "\"max_us\": %.1f}, ",
-	       name, good, (double)took[good / 2] / 1e3, (double)took[good * 9 / 10] / 1e3,
-	       (double)took[good * 99 / 100] / 1e3, (double)took[good - 1] / 1e3);
-	free(took);
+	       name, good, (double)took_ns[good / 2] / 1e3, (double)took_ns[good * 9 / 10] / 1e3,
+	       (double)took_ns[good * 99 / 100] / 1e3, (double)took_ns[good - 1] / 1e3);
+}
+
+static void open_path(struct path *path, char **argv)
+{
+	static char line[2 * FRAME_BYTES_MAX + 2];
+	unsigned int octet;
+	int used;
+
+	path->name = argv[0];
+	path->to = open_socket(argv[1], 0);
+	path->from = open_socket(argv[2], ETH_P_IP);
+	if (!fgets(line, sizeof(line), stdin))
+		line[0] = '\0';
+	for (const char *hex = line;
+	     path->bytes < FRAME_BYTES_MAX && sscanf(hex, "%2x%n", &octet, &used) == 1; hex += used)
+		path->frame[path->bytes++] = (uint8_t)octet;
+}
+
+static void run_on(const char *cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET((unsigned int)atoi(cpu), &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus) < 0) {
+		fprintf(stderr, "spw-perf-wake: cannot run on CPU %s: %s\n", cpu, strerror(errno));
+		exit(1);
+	}
 }
 
 int main(int argc, char **argv)
 {
-	static struct probe probe;
-	unsigned int octet;
-	cpu_set_t cpus;
+	static struct path paths[PATHS_MAX];
+	bool forwards = argc == 5 && strcmp(argv[1], "forward") == 0;
+	uint32_t cnt = forwards ? 0 : (uint32_t)(argc - 6) / 3;
 
-	if (argc != 7) {
-		fputs("usage: spw-perf-wake CPU TO FROM BUSY_CNT QUIET_CNT QUIET_MS; the frame in "
-		      "hex on stdin\n",
+	if (!forwards && (argc < 9 || strcmp(argv[1], "probe") != 0 || cnt > PATHS_MAX ||
+			  argc != 6 + 3 * (int)cnt)) {
+		fputs("usage: spw-perf-wake probe CPU BUSY_CNT QUIET_CNT QUIET_MS NAME TO FROM "
+		      "[NAME TO "
+		      "FROM], each path's frame in hex on stdin; spw-perf-wake forward CPU FROM "
+		      "TO\n",
 		      stderr);
 		return 2;
 	}
-	CPU_ZERO(&cpus);
-	CPU_SET((unsigned int)atoi(argv[1]), &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus) < 0) {
-		fprintf(stderr, "spw-perf-wake: cannot run on CPU %s: %s\n", argv[1],
-			strerror(errno));
-		return 1;
+	run_on(argv[2]);
+	if (forwards) {
+		forward(argv[3], argv[4]);
+		return 0;
 	}
-	while (probe.bytes < FRAME_BYTES_MAX && scanf("%2x", &octet) == 1)
-		probe.frame[probe.bytes++] = (uint8_t)octet;
-	probe.to = open_socket(argv[2], 0);
-	probe.from = open_socket(argv[3], ETH_P_IP);
+	for (uint32_t p = 0; p < cnt; p++)
+		open_path(&paths[p], &argv[6 + 3 * p]);
+	measure(paths, cnt, (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]),
+		(uint32_t)atoi(argv[5]));
 	printf("{");
-	measure(&probe, "busy", (uint32_t)atoi(argv[4]), 0);
-	measure(&probe, "quiet", (uint32_t)atoi(argv[5]), (uint32_t)atoi(argv[6]));
-	printf("\"lost\": %u}\n", probe.lost);
+	for (uint32_t p = 0; p < cnt; p++) {
+		printf("%s\"%s\": {", p ? ", " : "", paths[p].name);
+		report("busy", &paths[p].busy);
+		report("quiet", &paths[p].quiet);
+		printf("\"lost\": %u}", paths[p].lost);
+	}
+	printf("}\n");
 	return 0;
 }
