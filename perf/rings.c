@@ -38,7 +38,9 @@ size_t spw_ports_pool_bytes(const struct spw_msg_setup *setup)
 static uint16_t on_receive(uint16_t ethdev, uint16_t queue, struct rte_mbuf *mbuf[], uint16_t cnt,
 			   uint16_t cnt_max, void *argument)
 {
-	(void)ethdev, (void)queue, (void)mbuf, (void)cnt_max;
+	(void)ethdev, (void)queue, (void)cnt_max;
+	if (rings_pass_on(argument, mbuf, cnt))
+		cnt = 0;
 	rings_generate(argument);
 	return cnt;
 }

@@ -56,9 +56,11 @@ static void report(const struct rings_trial *trial)
 	const struct spw_histogram *latency = &trial->latency_cycles;
 
 	printf("{\"offered\": %" PRIu64 ", \"ring_full\": %" PRIu64 ", \"buffers_short\": %" PRIu64
-	       ", \"received\": %" PRIu64 ", \"away\": %" PRIu64 ", \"away_ms\": %.3f",
+	       ", \"received\": %" PRIu64 ", \"lost_away\": %" PRIu64 ", \"away\": %" PRIu64
+	       ", \"away_ms\": %.3f, \"away_max_ms\": %.3f, \"slow_ms\": %.3f",
 	       trial->offered, trial->ring_full, trial->buffers_short, trial->received,
-	       trial->clock.away_cnt, us(trial->clock.away_tsc) / 1e3);
+	       trial->lost_away, trial->clock.away_cnt, us(trial->clock.away_tsc) / 1e3,
+	       us(trial->clock.away_max_tsc) / 1e3, us(trial->clock.slow_tsc) / 1e3);
 	printf(", \"p50_us\": %.3f, \"p90_us\": %.3f, \"p99_us\": %.3f, \"p999_us\": %.3f, "
 	       "\"max_us\": %.3f}\n",
 	       us(spw_histogram_quantile(latency, 0.5)), us(spw_histogram_quantile(latency, 0.9)),
@@ -66,7 +68,7 @@ static void report(const struct rings_trial *trial)
 	       us(spw_histogram_quantile(latency, 0.999)), us(latency->max));
 }
 
-static void run_trial(const struct rings_commands *commands, double pps, double seconds)
+static void run_trial(const struct rings_commands *commands, double pps, double seconds, bool bare)
 {
 	struct rings_trial *trial = &commands->generator->trial;
 	const struct timespec pause = {.tv_nsec = 1000000};
@@ -81,6 +83,7 @@ static void run_trial(const struct rings_commands *commands, double pps, double 
 		return;
 	}
 	memset(trial, 0, sizeof(*trial));
+	trial->bare = bare;
 	trial->gap_q16 = (uint64_t)((double)rte_get_tsc_hz() / pps * 65536);
 	trial->packets = (uint64_t)(pps * seconds);
 	__atomic_store_n(&trial->running, 1, __ATOMIC_RELEASE);
@@ -107,9 +110,11 @@ void *rings_commands_run(void *argument)
 		if (strncmp(line, "frame ", 6) == 0)
 			add_frame(commands->generator, line + 6);
 		else if (sscanf(line, "run %lf %lf", &pps, &seconds) == 2)
-			run_trial(commands, pps, seconds);
+			run_trial(commands, pps, seconds, false);
+		else if (sscanf(line, "bare %lf %lf", &pps, &seconds) == 2)
+			run_trial(commands, pps, seconds, true);
 		else
-			refuse("expected frame HEX or run PPS SECONDS");
+			refuse("expected frame HEX, run PPS SECONDS or bare PPS SECONDS");
 		fflush(stdout);
 	}
 	return NULL;

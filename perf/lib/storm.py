@@ -23,6 +23,7 @@ ROUTES_PER_S, RATES_PER_S = 10_000, 1_000
 BATCHES_PER_S = 20
 RINGS_PERCENT, AFXDP_PERCENT = 90, 30
 SIZE = 64
+CALM = {"route_changes_per_s": 0, "rate_changes_per_s": 0}
 
 
 class Control:
@@ -117,24 +118,21 @@ def under_storm(site, measurement):
         seen = measurement()
     finally:
         changes = storm.finish()
-    return {**seen, **changes}
+    return {**changes, **seen}
 
 
-def measure_rings(lab, context, search_s, seconds):
+def measure_rings(lab, context, rounds):
     site = rings.Rings(lab)
     site.frames(SIZE)
-    ndr = site.ndr(search_s, seconds, context.note)
+    ndr = site.ndr(context.note, context.quick)
     rate = ndr * RINGS_PERCENT / 100
     fixed = {"bench": "storm", "mode": "rings", "size": SIZE, "workers": 1,
              "provider": site.provider(), "tunnels": site.tunnels, "load_percent": RINGS_PERCENT,
              "ndr_mpps": ndr / 1e6, "mpps": rate / 1e6}
     for storm in (False, True):
-        context.note(f"rings, {seconds} s {'in the storm' if storm else 'quiet'}")
-        seen = (under_storm(site, lambda: site.trial(rate, seconds)) if storm else
-                {**site.trial(rate, seconds), "route_changes_per_s": 0, "rate_changes_per_s": 0})
-        yield {**fixed, **{key: seen[key] for key in (
-            "route_changes_per_s", "rate_changes_per_s", "lost", "ring_full", "worker_drops",
-            "p99_us", "max_us", "away", "away_ms")}}
+        context.note(f"rings, {rounds} rounds {'in the storm' if storm else 'quiet'}")
+        yield {**fixed, **(under_storm(site, lambda: site.measure(rate, rounds)) if storm else
+                           {**CALM, **site.measure(rate, rounds)})}
     site.node.stop()
 
 
@@ -164,13 +162,13 @@ def measure_afxdp(lab, context, seconds):
     for storm in (False, True):
         context.note(f"AF_XDP, {seconds} s {'in the storm' if storm else 'quiet'}")
         seen = (under_storm(site, lambda: flood(site, rate, seconds)) if storm else
-                {**flood(site, rate, seconds), "route_changes_per_s": 0, "rate_changes_per_s": 0})
+                {**CALM, **flood(site, rate, seconds)})
         yield {**fixed, **seen}
 
 
 def measure(context):
-    search_s, seconds = (0.2, 2) if context.quick else (1, 10)
+    rounds, seconds = (4, 1) if context.quick else (20, 10)
     with topology.Lab("spw-bench", build=context.build) as lab:
-        yield from measure_rings(lab, context, search_s, seconds)
+        yield from measure_rings(lab, context, rounds)
     with topology.Lab("spw-bench", build=context.build) as lab:
         yield from measure_afxdp(lab, context, seconds)
