@@ -5,11 +5,12 @@
  * What is lost between the two is what workers of a process share without need: a cache line that
  * one writes and the other reads, a lock, a library's global variable.
  *
- * Three processes wait: one with two workers, two with one. In each round first the one works for
- * some milliseconds, then the two at the same time, on the same CPUs; each worker counts what it
- * has done in that time. The node, its packets and its ports are those of pipeline.c; there is no
- * generator. Reported is the highest tenth of the rounds, of each: what lies below is the
- * machine's.
+ * Three processes wait: one with two workers, two with one. In each round the one works for some
+ * tens of milliseconds and the two at the same time as each other, on the same CPUs, now the one
+ * first and now the two; each worker counts what it has done in its CPU time. The node, its packets
+ * and its ports are those of pipeline.c; there is no generator. Reported is the median of the
+ * rounds' ratios: what the machine takes away changes from second to second by more than what is
+ * looked for.
  */
 #include <errno.h>
 #include <sched.h>
@@ -33,11 +34,10 @@
 #define TUNNELS 64u
 #define ARENA_BYTES (64u << 20)
 #define EAL_POOL_BYTES (64u << 20)
-/* Short enough that many rounds are not interrupted, long enough that starting together does not
- * count. */
-#define WINDOW_NS 4000000u
+/* Short enough that the machine is much the same in both halves of a round, long enough that
+ * starting together does not count. */
+#define WINDOW_NS 10000000u
 #define LEAD_NS 1000000u /* from the order to the start, for everybody to be awake */
-#define QUANTILE 10u
 
 static const uint32_t sizes[] = {64, 512, 1408};
 
@@ -78,11 +78,11 @@ _Noreturn void broken(const char *format, ...)
 	exit(1);
 }
 
-static uint64_t clock_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
@@ -130,15 +130,18 @@ static void make_crew(struct node *node, struct spw_crew *crew, uint32_t workers
 static int work(void *argument)
 {
 	struct shift *shift = argument;
-	uint64_t end_ns = shift->order->start_ns + WINDOW_NS;
+	uint64_t end_ns = shift->order->start_ns + WINDOW_NS, packets = 0;
 
-	shift->packets = 0;
-	while (clock_ns() < shift->order->start_ns)
+	while (clock_ns(CLOCK_MONOTONIC) < shift->order->start_ns)
 		;
-	while (clock_ns() < end_ns) {
+	uint64_t began_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	while (clock_ns(CLOCK_MONOTONIC) < end_ns) {
 		source_fill(&shift->source);
-		shift->packets += spw_worker_round(shift->worker);
+		packets += spw_worker_round(shift->worker);
 	}
+	/* By CPU time: who was woken late, or had his CPU taken away, is not slow for that. */
+	uint64_t used_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns;
+	shift->packets = used_ns ? packets * WINDOW_NS / used_ns : 0;
 	return 0;
 }
 
@@ -148,10 +151,11 @@ static int begin(void *argument)
 	return 0;
 }
 
-/* Has every worker's lcore run one function; argument + w * bytes: its own. */
+/* Has every worker's lcore run one function; argument + w * bytes: its own. The first worker comes
+ * last: it has the CPU of this thread, which could not start another while that one works. */
 static void run_all(uint32_t workers, lcore_function_t *function, void *arguments, size_t bytes)
 {
-	for (uint32_t w = 0; w < workers; w++) {
+	for (uint32_t w = workers; w-- > 0;) {
 		void *own = (char *)arguments + w * bytes;
 		if (rte_eal_remote_launch(function, own, SPW_WORKER_LCORE(w)) != 0)
 			broken("a worker does not start");
@@ -159,7 +163,7 @@ static void run_all(uint32_t workers, lcore_function_t *function, void *argument
 	for (uint32_t w = 0; w < workers; w++) {
 		/* Asleep: rte_eal_wait_lcore polls, on a CPU that is being measured. */
 		while (rte_eal_get_lcore_state(SPW_WORKER_LCORE(w)) == RUNNING)
-			usleep(500);
+			usleep(1000);
 		rte_eal_wait_lcore(SPW_WORKER_LCORE(w));
 	}
 }
@@ -264,7 +268,7 @@ static uint64_t take_answer(const struct process *process)
 /* What some processes do together in one window, in packets per second. */
 static double work_together(const struct process *processes, uint32_t cnt, uint32_t size)
 {
-	const struct order order = {clock_ns() + LEAD_NS, size};
+	const struct order order = {clock_ns(CLOCK_MONOTONIC) + LEAD_NS, size};
 	uint64_t packets = 0;
 
 	for (uint32_t p = 0; p < cnt; p++) {
@@ -279,33 +283,42 @@ static double work_together(const struct process *processes, uint32_t cnt, uint3
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
-	return x < y ? 1 : x > y ? -1 : 0;
+	return x < y ? -1 : x > y;
 }
 
-static double high(double *values, uint32_t cnt)
+/* Sorts them. */
+static double median(double *values, uint32_t cnt)
 {
 	qsort(values, cnt, sizeof(*values), compare);
-	return values[cnt / QUANTILE];
+	return values[cnt / 2];
 }
 
 static void measure(const struct process processes[3], uint32_t size, uint32_t rounds,
 		    const char *provider)
 {
-	double *one = calloc(3 * rounds, sizeof(*one)), *two = one + rounds, *single = two + rounds;
+	double *one = calloc(4 * rounds, sizeof(*one)), *two = one + rounds, *single = two + rounds,
+	       *ratio = single + rounds;
 
 	if (!one)
 		broken("no memory");
 	for (uint32_t k = 0; k < rounds; k++) {
-		one[k] = work_together(&processes[0], 1, size);
+		if (k % 2)
+			one[k] = work_together(&processes[0], 1, size);
 		two[k] = work_together(&processes[1], 2, size);
+		if (k % 2 == 0)
+			one[k] = work_together(&processes[0], 1, size);
 		single[k] = work_together(&processes[1], 1, size);
+		ratio[k] = one[k] / two[k];
 	}
-	double ours = high(one, rounds), peer = high(two, rounds), alone = high(single, rounds);
+	double ours = median(one, rounds), middle = median(ratio, rounds);
 	printf("{\"bench\": \"workers\", \"size\": %u, \"provider\": \"%s\", \"tunnels\": %u, "
 	       "\"workers\": %u, \"mpps\": %.3f, \"inner_gbps\": %.3f, \"alone_mpps\": %.3f, "
-	       "\"peer\": \"two processes\", \"peer_value\": %.3f, \"ratio\": %.3f}\n",
+	       "\"peer\": \"two processes\", \"peer_value\": %.3f, \"rounds\": %u, \"ratio\": "
+	       "%.3f, "
+	       "\"ratio_low\": %.3f, \"ratio_high\": %.3f}\n",
 	       sizes[size], provider, TUNNELS, WORKERS, ours / 1e6, ours * sizes[size] * 8 / 1e9,
-	       alone / 1e6, peer / 1e6, ours / peer);
+	       median(single, rounds) / 1e6, median(two, rounds) / 1e6, rounds, middle,
+	       ratio[rounds / 4], ratio[rounds * 3 / 4]);
 	fflush(stdout);
 	free(one);
 }
@@ -347,7 +360,7 @@ int main(int argc, char **argv)
 		if (!ready)
 			fprintf(stderr, "spw-bench-workers: no %s here\n", providers[a]);
 		for (uint32_t s = 0; s < RTE_DIM(sizes) && ready; s++)
-			measure(processes, s, quick ? 30 : 300, providers[a]);
+			measure(processes, s, quick ? 25 : 150, providers[a]);
 		for (uint32_t p = 0; p < RTE_DIM(processes); p++) {
 			/* Not by closing its pipe: the others hold a copy of that. */
 			kill(processes[p].pid, SIGKILL);
