@@ -100,7 +100,8 @@ def _idle(row, _):
     if "cpu_percent" in row:
         return _at_most(row["cpu_percent"], 1, "of a core", " %")
     if "later_p90_us" in row:
-        return _at_most(row["later_p90_us"], 150, "later at p90", " us")
+        plain = f" (a plain program {row['floor_later_p90_us']:.0f})"
+        return _at_most(row["later_p90_us"], 150, "later at p90" + plain, " us")
     return None
 
 

@@ -210,7 +210,7 @@ class Targets(unittest.TestCase):
                 ({"bench": "latency", "load_percent": 50, "p99_us": 20.1}, False),
                 ({"bench": "latency", "load_percent": 90, "p99_us": 2000}, None),
                 ({"bench": "idle", "cpu_percent": 0.3}, True),
-                ({"bench": "idle", "later_p90_us": 151}, False),
+                ({"bench": "idle", "later_p90_us": 151, "floor_later_p90_us": 160}, False),
                 ({"bench": "aead", "cycles_per_packet": 1}, None)):
             with self.subTest(row):
                 self.assertEqual(self.met(row), wanted)
