@@ -45,10 +45,9 @@ struct bench {
 	uint32_t seals, opens; /* AEAD operations for `sources` packets */
 };
 static const struct bench benches[] = {
-	{"encap", 1, {PATH_ENCAP}, 1, 0},
-	{"decap", 1, {PATH_DECAP}, 0, 1},
-	{"hop", 1, {PATH_HOP}, 1, 1},
-	{"gateway", 2, {PATH_ENCAP, PATH_DECAP}, 1, 1},
+	{"encap", 1, {PATH_ENCAP}, 1, 0}, {"decap", 1, {PATH_DECAP}, 0, 1},
+	{"hop", 1, {PATH_HOP}, 1, 1},     {"gateway", 2, {PATH_ENCAP, PATH_DECAP}, 1, 1},
+	{"relay", 1, {PATH_RELAY}, 0, 0},
 };
 static const uint32_t tunnels[] = {64, 1000, TUNNELS_MAX};
 static const uint32_t sizes[] = {64, 128, 512, 1408, SIZE_IMIX};
@@ -63,6 +62,11 @@ static struct options {
 } options = {.provider = "auto", .size = -1, .rounds = 600};
 
 static struct source sources[SOURCES_MAX];
+
+static bool is_relay(const struct bench *bench)
+{
+	return bench->path[0] == PATH_RELAY;
+}
 
 /* One bench at one size and population. */
 struct run {
@@ -214,6 +218,8 @@ static void run_open(struct run *run)
 		worker->rx[s] = (struct spw_rx){.ethdev = sources[s].ethdev,
 						.port = path == PATH_ENCAP ? PORT_LAN : PORT_WAN};
 	}
+	/* A worker meets a relay's packets on ports where no XDP program has taken them. */
+	worker->lane.port_native = is_relay(run->bench) ? 1u << PORT_WAN : 0;
 	run->seal = floor_aead_create(run->node, run->size, true);
 	run->open = floor_aead_create(run->node, run->size, false);
 }
@@ -357,7 +363,7 @@ static void measure(struct node *node, const struct bench *bench, uint32_t size)
 
 	run_open(&run);
 	if (options.profile) {
-		if (bench->sources == 1)
+		if (bench->sources == 1 && !is_relay(bench))
 			run_profile(&run);
 	} else {
 		struct result result = run_measure(&run);
@@ -366,10 +372,14 @@ static void measure(struct node *node, const struct bench *bench, uint32_t size)
 	run_close(&run);
 }
 
-static bool wanted(const struct bench *bench, uint32_t size)
+/* Relays, which no cipher changes, are measured when they are asked for; there are not as many as
+ * there may be tunnels. */
+static bool wanted(const struct bench *bench, uint32_t size, uint32_t tunnels_cnt)
 {
-	return (!options.only || strcmp(options.only, bench->name) == 0) &&
-	       (options.size < 0 || options.size == size);
+	bool named = options.only ? strcmp(options.only, bench->name) == 0 : !is_relay(bench);
+
+	return named && (options.size < 0 || options.size == size) &&
+	       (!is_relay(bench) || tunnels_cnt < SPW_RELAYS_MAX);
 }
 
 static int measure_all(void *argument)
@@ -385,7 +395,7 @@ static int measure_all(void *argument)
 		for (uint32_t k = 0; k < RTE_DIM(benches) * RTE_DIM(sizes); k++) {
 			const struct bench *bench = &benches[k / RTE_DIM(sizes)];
 			uint32_t size = sizes[k % RTE_DIM(sizes)];
-			if (!wanted(bench, size))
+			if (!wanted(bench, size, tunnels[t]))
 				continue;
 			measure(node, bench, size);
 			measured++;
@@ -424,7 +434,8 @@ static void parse(int argc, char **argv)
 		else if (option == 'r')
 			options.rounds = (uint32_t)RTE_MAX(atoi(optarg), 1);
 		else
-			broken("expected [--quick] [--profile] [--only encap|decap|hop|gateway] "
+			broken("expected [--quick] [--profile] [--only "
+			       "encap|decap|hop|gateway|relay] "
 			       "[--provider auto|openssl|ipsec-mb] [--size 64|128|512|1408|imix] "
 			       "[--tunnels 64|1000|4096] [--rounds N]");
 	}

@@ -5,7 +5,8 @@
  *
  * The node (pipeline_node.c) has one wan and one tenant with a lan, and 64, 1,000 or 4,096 tunnels,
  * each with SAs of its own in both directions (AES-128-GCM, ESN, a window of 2048), one allowed
- * /24, one route, and caps of 1 Tbit/s both ways, as has the tenant.
+ * /24, one route, and caps of 1 Tbit/s both ways, as has the tenant. And it has 1,023 blind relays
+ * on its wan, with rates as high.
  *
  * Who owns the memory: the node, until the process ends. One thread, the worker's.
  */
@@ -20,8 +21,16 @@
 #define TUNNELS_MAX 4096u /* ids 1 to the node's number of tunnels */
 #define LAN_HOSTS 64u
 
+/* Read by the workers but for the states, which they write. */
+struct relays {
+	struct spw_relay_root *ports;
+	struct spw_relay *relays;
+	struct spw_relay_state *states;
+};
+
 struct node {
 	uint32_t tunnels;
+	struct relays relays;
 	struct world *world;
 	struct rte_mempool *pool;
 	struct spw_ports ports; /* both send to a null device */
@@ -40,12 +49,20 @@ struct spw_msg_sa_add node_sa(uint32_t direction, uint32_t tunnel);
 /* Takes every inbound SA back to where no packet was received. */
 void node_reset_windows(struct node *node);
 
+/* pipeline_relays.c. The node's relays, once; and their place in the tables of a world. */
+void relays_furnish(struct node *node);
+void relays_join(const struct node *node, struct world *world);
+/* A datagram of a relay (1 to SPW_RELAYS_MAX - 1), IP packet of so many bytes, from its endpoint 0
+ * or 1. Returns the frame's length. */
+uint32_t relay_frame(uint8_t *frame, uint32_t relay, uint32_t side, uint32_t bytes);
+
 /* ---- packets: pipeline_packets.c ----------------------------------------------------------- */
 
 enum path {
 	PATH_ENCAP, /* lan to wan: a plain packet goes into a tunnel */
 	PATH_DECAP, /* wan to lan */
 	PATH_HOP,   /* wan to wan: out of one tunnel, into another */
+	PATH_RELAY, /* wan to wan: a blind relay's, of which there are as many as tunnels */
 };
 
 #define SIZE_IMIX 0u

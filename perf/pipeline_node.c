@@ -120,6 +120,7 @@ void node_create(struct node *node)
 {
 	node->world = make_world(0);
 	node->pool = make_pool();
+	relays_furnish(node);
 	node->ports.pool = node->pool;
 	node->ports.queue[0] =
 		(struct spw_queue){.ethdev = port_open_sink(node->pool), .xsk_fd = -1};
@@ -137,6 +138,7 @@ void node_furnish(struct node *node, uint32_t tunnels)
 
 	world_destroy(node->world);
 	node->world = make_world(tunnels);
+	relays_join(node, node->world);
 	node->tunnels = tunnels;
 	lane->tables = node->world->lane.tables;
 	lane->row = &node->world->row;

@@ -44,7 +44,9 @@ static void make_one(struct packet *packet, uint32_t tunnels, enum path path, ui
 	if (path == PATH_HOP)
 		tunnel_host(to, other);
 	world_inner4(inner, from, to, 64, packet->inner_bytes);
-	if (path == PATH_ENCAP) {
+	if (path == PATH_RELAY) {
+		packet->bytes = relay_frame(frame, t + 1, host & 1, packet->inner_bytes);
+	} else if (path == PATH_ENCAP) {
 		packet->bytes = world_plain(frame, 0, inner, packet->inner_bytes);
 	} else {
 		struct world_esp esp = {.sa = node_sa(SPW_SA_IN, t + 1),

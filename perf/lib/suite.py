@@ -44,6 +44,7 @@ PARTS = (
     # The slower provider, in a hurry, at one size and one number of tunnels.
     Part("spw-bench-pipeline", PIPELINE, 2, 240, ("--provider", "openssl"),
          ("--size", "64", "--tunnels", "64")),
+    Part("spw-bench-pipeline", ("relay",), 1, 6, ("--only", "relay")),
     Part("spw-bench-workers", ("workers",), 6, 30),
     Part("spw-bench-trie", ("trie",), 15, 60),
     Part("spw-bench-classifier", ("classifier", "owner_tcp"), 10, 30),
