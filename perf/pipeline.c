@@ -75,10 +75,11 @@ struct run {
 	uint32_t size;
 	struct packets *packets[SOURCES_MAX];
 	struct floor_aead *seal, *open;
+	struct peer *peer; /* NULL: there is none for this */
 };
 
 struct result {
-	double ours, io, seal, open;
+	double ours, io, seal, open, peer;
 };
 
 void broken(const char *format, ...)
@@ -198,6 +199,20 @@ static double pass_io(const struct run *run, uint32_t k)
 	return (double)cycles / timed_packets(run);
 }
 
+static double pass_peer(const struct run *run, uint32_t k)
+{
+	uint16_t sink = run->node->ports.queue[0].ethdev;
+
+	rewind_sources(run, k);
+	if (sources[0].next == 0) {
+		peer_reset_windows(run->peer);
+		sweep();
+	}
+	peer_cycles(run->peer, &sources[0], sink, WARM_BURSTS);
+	return (double)peer_cycles(run->peer, &sources[0], sink, PASS_BURSTS - WARM_BURSTS) /
+	       timed_packets(run);
+}
+
 static double pass_aead(struct floor_aead *floor)
 {
 	floor_aead_cycles(floor);
@@ -222,10 +237,15 @@ static void run_open(struct run *run)
 	worker->lane.port_native = is_relay(run->bench) ? 1u << PORT_WAN : 0;
 	run->seal = floor_aead_create(run->node, run->size, true);
 	run->open = floor_aead_create(run->node, run->size, false);
+	/* The peer has the faster provider's library: the other one is compared to ours. */
+	if (run->bench->seals + run->bench->opens == 1 && !options.profile &&
+	    strcmp(spw_aead_provider(), "ipsec-mb") == 0)
+		run->peer = peer_create(run->node->tunnels, run->bench->seals == 1);
 }
 
 static void run_close(struct run *run)
 {
+	peer_destroy(run->peer);
 	floor_aead_destroy(run->seal);
 	floor_aead_destroy(run->open);
 	for (uint32_t s = 0; s < run->bench->sources; s++)
@@ -236,8 +256,9 @@ static void run_close(struct run *run)
 static struct result run_measure(const struct run *run)
 {
 	uint32_t rounds = options.rounds;
-	double *values = calloc(4 * rounds, sizeof(*values));
-	double *ours = values, *io = ours + rounds, *seal = io + rounds, *open = seal + rounds;
+	double *values = calloc(5 * rounds, sizeof(*values));
+	double *ours = values, *io = ours + rounds, *seal = io + rounds, *open = seal + rounds,
+	       *peer = open + rounds;
 
 	if (!values)
 		broken("no memory");
@@ -246,11 +267,14 @@ static struct result run_measure(const struct run *run)
 		io[k] = pass_io(run, k);
 		seal[k] = pass_aead(run->seal);
 		open[k] = pass_aead(run->open);
+		if (run->peer)
+			peer[k] = pass_peer(run, k);
 	}
 	struct result result = {.ours = low(ours, rounds),
 				.io = low(io, rounds),
 				.seal = low(seal, rounds),
-				.open = low(open, rounds)};
+				.open = low(open, rounds),
+				.peer = low(peer, rounds)};
 	free(values);
 	return result;
 }
@@ -280,9 +304,13 @@ static void print_row(const struct run *run, const struct result *result)
 	print_common(run, bench->name);
 	printf(", \"cycles_per_packet\": %.1f, \"mpps\": %.3f, \"inner_gbps\": %.3f, "
 	       "\"aead_cycles\": %.1f, \"io_cycles\": %.1f, \"floor_cycles\": %.1f, "
-	       "\"over_floor\": %.1f, \"lost\": 0}\n",
+	       "\"over_floor\": %.1f, \"lost\": 0",
 	       result->ours, mpps, mpps * inner_bytes * 8 / 1e3, aead, result->io, floor,
 	       result->ours - floor);
+	if (run->peer)
+		printf(", \"peer\": \"librte_ipsec\", \"peer_value\": %.1f, \"ratio\": %.3f",
+		       result->peer, result->ours / result->peer);
+	printf("}\n");
 	fflush(stdout);
 }
 

@@ -118,4 +118,15 @@ uint64_t floor_aead_cycles(struct floor_aead *floor); /* of the 64 packets */
 /* Bare I/O: bursts from a source to another port; their cycles, without those of filling. */
 uint64_t floor_io_cycles(struct source *from, uint16_t to, uint32_t bursts);
 
+/* ---- the peer: pipeline_peer.c ------------------------------------------------------------- */
+
+/* librte_ipsec with the node's SAs of so many tunnels, one direction. NULL: DPDK's crypto driver is
+ * not installed. One at a time. */
+struct peer;
+struct peer *peer_create(uint32_t tunnels, bool seal);
+void peer_destroy(struct peer *peer); /* NULL is none */
+void peer_reset_windows(struct peer *peer);
+/* Bursts from a source through the peer to another port; their cycles, without those of filling. */
+uint64_t peer_cycles(struct peer *peer, struct source *from, uint16_t to, uint32_t bursts);
+
 #endif
