@@ -6,6 +6,9 @@
  * The frames are made by BPF_PROG_TEST_RUN with live frames (Linux 5.18), which costs a third of
  * what a packet socket costs, and keeps one CPU to itself, whatever the rate. It sends as fast as
  * it can, or at a rate. On stdin: the frame, in hex digits. On stdout: one JSON object.
+ *
+ * With --esp the frames are sealed under that key first (flood_esp.h), and as many as --packets
+ * says can be sent.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -18,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,6 +30,7 @@
 
 #include "perf/flood.h"
 #include "perf/flood.skel.h"
+#include "perf/flood_esp.h"
 
 #define FRAME_BYTES_MAX 2048u
 
@@ -40,7 +45,10 @@ struct options {
 	uint32_t to, sink; /* ifindex */
 	uint64_t pps;      /* 0: as fast as it goes */
 	uint64_t duration_ns;
-	int cpu; /* -1: any */
+	int cpu;             /* -1: any */
+	const char *esp_key; /* hex digits; NULL: the frame is sent as it is */
+	uint64_t first;      /* sequence number */
+	uint32_t packets;
 };
 
 struct sample {
@@ -59,9 +67,15 @@ static uint64_t clock_ns(void)
 static bool read_options(int argc, char **argv, struct options *options)
 {
 	static const struct option known[] = {
-		{"to", required_argument, NULL, 't'},      {"sink", required_argument, NULL, 's'},
-		{"pps", required_argument, NULL, 'p'},     {"cpu", required_argument, NULL, 'c'},
-		{"seconds", required_argument, NULL, 'd'}, {0},
+		{"to", required_argument, NULL, 't'},
+		{"sink", required_argument, NULL, 's'},
+		{"pps", required_argument, NULL, 'p'},
+		{"cpu", required_argument, NULL, 'c'},
+		{"seconds", required_argument, NULL, 'd'},
+		{"esp", required_argument, NULL, 'e'},
+		{"first", required_argument, NULL, 'f'},
+		{"packets", required_argument, NULL, 'n'},
+		{0},
 	};
 	int option;
 
@@ -83,14 +97,26 @@ static bool read_options(int argc, char **argv, struct options *options)
 		case 'd':
 			options->duration_ns = (uint64_t)(strtod(optarg, NULL) * 1e9);
 			break;
+		case 'e':
+			options->esp_key = optarg;
+			break;
+		case 'f':
+			options->first = strtoull(optarg, NULL, 10);
+			break;
+		case 'n':
+			options->packets = (uint32_t)strtoul(optarg, NULL, 10);
+			break;
 		default:
 			return false;
 		}
 	}
-	if (options->to && options->sink && options->duration_ns && optind == argc)
+	if (options->to && options->sink && options->duration_ns && optind == argc &&
+	    !options->esp_key == !options->packets)
 		return true;
 	fputs("usage: spw-perf-flood --to INTERFACE --sink INTERFACE [--seconds S] [--pps N] "
-	      "[--cpu N], both in this namespace; the frame in hex on stdin\n",
+	      "[--cpu N] [--esp KEY --packets N --first SEQUENCE], both in this namespace; the "
+	      "frame "
+	      "in hex on stdin\n",
 	      stderr);
 	return false;
 }
@@ -215,6 +241,37 @@ static void report(const struct sample samples[4])
 	       (double)(to->received.packets - from->received.packets) / seconds);
 }
 
+/* Of one frame in the map, as the kernel lays them out. */
+static uint32_t stride_of(uint32_t bytes)
+{
+	return (bytes + 7) & ~7u;
+}
+
+/* Before the programs are loaded. */
+static int size_frames(struct flood_bpf *bpf, const struct options *options, uint32_t bytes)
+{
+	bpf->rodata->frames_cnt = options->packets;
+	bpf->rodata->frame_bytes = bytes;
+	int error = bpf_map__set_value_size(bpf->maps.frames, stride_of(bytes));
+	return error ? error : bpf_map__set_max_entries(bpf->maps.frames, options->packets);
+}
+
+static int fill_frames(const struct flood_bpf *bpf, const struct options *options,
+		       const uint8_t *frame, uint32_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t all = ((size_t)options->packets * stride_of(bytes) + page - 1) / page * page;
+	uint8_t *frames = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_SHARED,
+			       bpf_map__fd(bpf->maps.frames), 0);
+
+	if (frames == MAP_FAILED)
+		return -errno;
+	int error = flood_esp_seal(frames, stride_of(bytes), options->packets, frame, bytes,
+				   options->esp_key, options->first);
+	munmap(frames, all);
+	return error;
+}
+
 static int run(const struct options *options, uint8_t *frame, uint32_t bytes)
 {
 	struct sample samples[4];
@@ -225,7 +282,11 @@ static int run(const struct options *options, uint8_t *frame, uint32_t bytes)
 	bpf->rodata->to_ifindex = options->to;
 	if (options->pps)
 		bpf->rodata->gap_q10 = (uint64_t)(1024e9 / (double)options->pps);
-	int error = flood_bpf__load(bpf);
+	int error = options->esp_key ? size_frames(bpf, options, bytes) : 0;
+	if (!error)
+		error = flood_bpf__load(bpf);
+	if (!error && options->esp_key)
+		error = fill_frames(bpf, options, frame, bytes);
 	struct bpf_link *link =
 		error ? NULL : bpf_program__attach_xdp(bpf->progs.sink, (int)options->sink);
 	if (!error && !link)

@@ -19,6 +19,9 @@ import topology
 
 RING, BURST, MTU = 2048, 64, 1500
 PATIENCE_S = 30  # for a program to start or to answer
+# What is to be decrypted is prepared, a packet's bytes for each packet: for so long, at so many
+# times the rate at which the node encrypts.
+ESP_S, OVERLOAD = 0.4, 1.5
 LAST_WORDS = 12  # lines of a program that failed
 # testpmd without hugepages starts every buffer on a page of its own, and the driver takes as much
 # memory as all buffers together need: buffers that fill a page lie inside it. With smaller ones
@@ -157,14 +160,27 @@ def measure_plain(lab, size, pairs, seconds, note):
             "ratio_high": max(ratios)}
 
 
+def esp_row(site, mode, size, pps):
+    return {"bench": "afxdp", "mode": mode, "size": size, "workers": 1,
+            "provider": site.provider(), "tunnels": site.tunnels, "mpps": pps / 1e6,
+            "inner_gbps": pps * size * 8 / 1e9}
+
+
 def measure_esp(site, size, seconds, times, note):
-    """The node encrypting what comes in on its lan, as fast as one CPU does."""
-    note(f"ESP, {size} bytes, {site.provider()}")
+    """The node encrypting what comes in on its lan, decrypting what comes from a peer, and both, as
+    fast as one CPU does."""
+    note(f"encap, {size} bytes, {site.provider()}")
     pps = statistics.median(site.flood(size, seconds).result()["received_pps"]
                             for _ in range(times))
-    return {"bench": "afxdp", "mode": "encap", "size": size, "workers": 1,
-            "provider": site.provider(), "tunnels": 1, "mpps": pps / 1e6,
-            "inner_gbps": pps * size * 8 / 1e9}
+    yield esp_row(site, "encap", size, pps)
+    offered = OVERLOAD * pps
+    for mode, destination in (("decap", gateway.APP), ("hop", "10.9.1.5")):
+        note(f"{mode}, {size} bytes, {site.provider()}")
+        site.flood_esp(size, 0.1, 1000, destination).result()  # its next hop is found
+        pps = statistics.median(
+            site.flood_esp(size, ESP_S, offered, destination).result()["received_pps"]
+            for _ in range(times))
+        yield esp_row(site, mode, size, pps)
 
 
 def measure(context):
@@ -176,7 +192,8 @@ def measure(context):
     # The slower provider as well, where there is time.
     for provider in ("auto",) if context.quick else ("ipsec-mb", "openssl"):
         with topology.Lab("spw-bench", build=context.build) as lab:
-            site = gateway.Gateway(lab, settings={"aead": provider})
+            site = gateway.Gateway(lab, tunnels=2, settings={"aead": provider})
             site.start()
             for size in sizes:
-                yield measure_esp(site, size, seconds, 1 if context.quick else 3, context.note)
+                yield from measure_esp(site, size, seconds, 1 if context.quick else 3,
+                                       context.note)

@@ -12,6 +12,7 @@ Tunnels have fixed keys, so that no second node takes part in what is measured. 
 import contextlib
 import json
 import os
+import pathlib
 import struct
 
 import topology
@@ -34,6 +35,21 @@ def udp_frame(destination_mac, source_mac, source, destination, inner_bytes, por
             + bytes(inner_bytes - 28))
 
 
+def spi_in(tunnel):
+    return (tunnel + 1) << 10 | 77
+
+
+def esp_frame(destination_mac, source_mac, spi, inner):
+    """A frame with ESP in UDP from the peer, its text still in clear (see perf/flood_esp.h)."""
+    padding = bytes(range(1, -(len(inner) + 2) % 4 + 1))
+    text = inner + padding + bytes((len(padding), 4))
+    esp = struct.pack(">IIQ", spi, 0, 0) + text + bytes(16)
+    frame = bytearray(udp_frame(destination_mac, source_mac, PEER, NODE, 28 + len(esp), 4500))
+    frame[36:38] = struct.pack(">H", 4500)
+    frame[42:] = esp
+    return bytes(frame)
+
+
 def config(lab, tunnels, settings):
     """The node's configuration, with so many tunnels to one peer."""
     entries, routes = [], []
@@ -43,7 +59,7 @@ def config(lab, tunnels, settings):
             "name": name, "tenant": "blue", "remote": PEER,
             "allow": [f"10.9.{number}.0/24"],
             "foreign": {"esn": True,
-                        "in": {"spi": (number + 1) << 10 | 77,
+                        "in": {"spi": spi_in(number),
                                "key_file": lab.secret(f"{name}-in", 40)},
                         "out": {"spi": 0xC1A20000 | number,
                                 "key_file": lab.secret(f"{name}-out", 40)}}})
@@ -57,7 +73,7 @@ def config(lab, tunnels, settings):
 
 class Gateway:
     def __init__(self, lab, tunnels=1, settings=None, kind=topology.Node):
-        self.lab, self.tunnels = lab, tunnels
+        self.lab, self.tunnels, self.sequence = lab, tunnels, 1
         self.space, self.ends = lab.namespace("node"), lab.namespace("ends")
         lab.link(self.ends, "peer0", self.space, "wan0", [f"{PEER}/24"], [f"{NODE}/24"])
         lab.link(self.ends, "app0", self.space, "lan0", [f"{APP}/24"], ["10.1.0.1/24"])
@@ -97,6 +113,19 @@ class Gateway:
         return udp_frame(self.space.mac("lan0"), self.ends.mac("app0"), APP, f"10.9.{tunnel}.5",
                          inner_bytes)
 
+    def flood_esp(self, inner_bytes, seconds, pps, destination):
+        """Starts a flood out of tunnel 0 from peer0, at a rate: every packet is sealed beforehand.
+        To APP it is counted at app0, to another tunnel's net at peer0."""
+        inner = udp_frame("02:00:00:00:00:00", "02:00:00:00:00:00", "10.9.0.5", destination,
+                          inner_bytes)[ETHERNET_BYTES:]
+        packets, first = round(pps * seconds), self.sequence
+        self.sequence += packets
+        return Flood(self.lab, self.ends, "peer0", "app0" if destination == APP else "peer0",
+                     esp_frame(self.space.mac("wan0"), self.ends.mac("peer0"), spi_in(0), inner),
+                     seconds, round(pps), self.other_cpu(),
+                     ("--esp", pathlib.Path(self.lab.secret("peer0-in", 40)).read_text().strip(),
+                      "--packets", packets, "--first", first))
+
     def flood(self, inner_bytes, seconds, pps=0):
         """Starts a flood from app0 that is counted at peer0; .result() waits for its end."""
         return Flood(self.lab, self.ends, "app0", "peer0", self.frame(inner_bytes), seconds, pps,
@@ -106,10 +135,10 @@ class Gateway:
 class Flood:
     """spw-perf-flood at work."""
 
-    def __init__(self, lab, ends, to, sink, frame, seconds, pps, cpu):
+    def __init__(self, lab, ends, to, sink, frame, seconds, pps, cpu, more=()):
         self.process = ends.popen(
             lab.build / "perf/spw-perf-flood", "--to", to, "--sink", sink, "--seconds", seconds,
-            "--pps", pps, "--cpu", cpu, stdin=topology.subprocess.PIPE,
+            "--pps", pps, "--cpu", cpu, *more, stdin=topology.subprocess.PIPE,
             stdout=topology.subprocess.PIPE, stderr=topology.subprocess.PIPE, text=True)
         self.process.stdin.write(frame.hex())
         self.process.stdin.close()
