@@ -64,6 +64,39 @@ static uint64_t clock_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+static bool take_option(struct options *options, int option)
+{
+	switch (option) {
+	case 't':
+		options->to = if_nametoindex(optarg);
+		break;
+	case 's':
+		options->sink = if_nametoindex(optarg);
+		break;
+	case 'p':
+		options->pps = strtoull(optarg, NULL, 10);
+		break;
+	case 'c':
+		options->cpu = atoi(optarg);
+		break;
+	case 'd':
+		options->duration_ns = (uint64_t)(strtod(optarg, NULL) * 1e9);
+		break;
+	case 'e':
+		options->esp_key = optarg;
+		break;
+	case 'f':
+		options->first = strtoull(optarg, NULL, 10);
+		break;
+	case 'n':
+		options->packets = (uint32_t)strtoul(optarg, NULL, 10);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
 static bool read_options(int argc, char **argv, struct options *options)
 {
 	static const struct option known[] = {
@@ -81,42 +114,15 @@ static bool read_options(int argc, char **argv, struct options *options)
 
 	*options = (struct options){.duration_ns = 1000000000u, .cpu = -1};
 	while ((option = getopt_long(argc, argv, "", known, NULL)) >= 0) {
-		switch (option) {
-		case 't':
-			options->to = if_nametoindex(optarg);
-			break;
-		case 's':
-			options->sink = if_nametoindex(optarg);
-			break;
-		case 'p':
-			options->pps = strtoull(optarg, NULL, 10);
-			break;
-		case 'c':
-			options->cpu = atoi(optarg);
-			break;
-		case 'd':
-			options->duration_ns = (uint64_t)(strtod(optarg, NULL) * 1e9);
-			break;
-		case 'e':
-			options->esp_key = optarg;
-			break;
-		case 'f':
-			options->first = strtoull(optarg, NULL, 10);
-			break;
-		case 'n':
-			options->packets = (uint32_t)strtoul(optarg, NULL, 10);
-			break;
-		default:
+		if (!take_option(options, option))
 			return false;
-		}
 	}
 	if (options->to && options->sink && options->duration_ns && optind == argc &&
 	    !options->esp_key == !options->packets)
 		return true;
 	fputs("usage: spw-perf-flood --to INTERFACE --sink INTERFACE [--seconds S] [--pps N] "
 	      "[--cpu N] [--esp KEY --packets N --first SEQUENCE], both in this namespace; the "
-	      "frame "
-	      "in hex on stdin\n",
+	      "frame in hex on stdin\n",
 	      stderr);
 	return false;
 }
