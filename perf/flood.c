@@ -28,6 +28,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "control/clock.h"
 #include "perf/flood.h"
 #include "perf/flood.skel.h"
 #include "perf/flood_esp.h"
@@ -55,14 +56,6 @@ struct sample {
 	uint64_t at_ns, sent;
 	struct flood_count received;
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static bool take_option(struct options *options, int option)
 {
@@ -155,7 +148,7 @@ static struct flood_count read_received(const struct flood_bpf *bpf, int cpus)
 
 static struct sample take_sample(const struct flood_bpf *bpf, int cpus)
 {
-	return (struct sample){clock_ns(), __atomic_load_n(&bpf->bss->sent, __ATOMIC_RELAXED),
+	return (struct sample){spw_now_ns(), __atomic_load_n(&bpf->bss->sent, __ATOMIC_RELAXED),
 			       read_received(bpf, cpus)};
 }
 
@@ -208,7 +201,7 @@ static void on_signal(int number)
 static int send_for(struct sender *sender, int cpus, struct sample samples[4])
 {
 	const struct sigaction action = {.sa_handler = on_signal};
-	uint64_t began_ns = clock_ns(), duration_ns = sender->options->duration_ns;
+	uint64_t began_ns = spw_now_ns(), duration_ns = sender->options->duration_ns;
 	pthread_t thread;
 
 	samples[0] = take_sample(sender->bpf, cpus);
@@ -223,7 +216,7 @@ static int send_for(struct sender *sender, int cpus, struct sample samples[4])
 	samples[2] = take_sample(sender->bpf, cpus);
 	pthread_kill(thread, SIGUSR1);
 	pthread_join(thread, NULL);
-	sleep_until(clock_ns() + DRAIN_NS);
+	sleep_until(spw_now_ns() + DRAIN_NS);
 	samples[3] = take_sample(sender->bpf, cpus);
 	if (sender->error)
 		fprintf(stderr,

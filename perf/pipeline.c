@@ -27,6 +27,7 @@
 #include "dataplane/arena.h"
 #include "dataplane/eal.h"
 #include "perf/pipeline.h"
+#include "perf/timing.h"
 
 #define ARENA_BYTES (64u << 20)
 #define EAL_POOL_BYTES (64u << 20)
@@ -35,8 +36,7 @@
 #define PASS_BURSTS 16u
 #define PASS_PACKETS (PASS_BURSTS * SPW_BURST_MAX)
 #define WARM_BURSTS (PASS_BURSTS / 4)
-/* The quantile that is reported: round / QUANTILE of all, from the lowest. */
-#define QUANTILE 10u
+#define QUANTILE_PERCENT 10u
 
 struct bench {
 	const char *name;
@@ -102,16 +102,9 @@ static void sweep(void)
 		memory[k]++;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return x < y ? -1 : x > y;
-}
-
 static double low(double *values, uint32_t cnt)
 {
-	qsort(values, cnt, sizeof(*values), compare);
-	return values[cnt / QUANTILE];
+	return timing_quantile(values, cnt, QUANTILE_PERCENT);
 }
 
 /* ---- one pass through each ------------------------------------------------------------------ */

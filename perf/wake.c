@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control/clock.h"
+
 #define FRAME_BYTES_MAX 2048u
 #define PATIENCE_NS 1000000000ull
 #define AWAKE_NS 2000000ull
@@ -48,14 +50,6 @@ struct path {
 	uint32_t lost;
 	struct times busy, quiet;
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static int open_socket(const char *ifname, uint16_t protocol)
 {
@@ -105,12 +99,12 @@ static uint64_t probe_once(const struct path *path)
 
 	while (take(path->from, frame))
 		;
-	uint64_t began = clock_ns(), now;
+	uint64_t began = spw_now_ns(), now;
 	if (send(path->to, path->frame, path->bytes, 0) != (ssize_t)path->bytes)
 		return 0;
 	do {
 		uint32_t there = take(path->from, frame);
-		now = clock_ns();
+		now = spw_now_ns();
 		if (there)
 			return now - began;
 	} while (now - began < PATIENCE_NS);
@@ -133,7 +127,7 @@ static void keep_silent(uint32_t gap_ms)
 	uint64_t began;
 
 	nanosleep(&gap, NULL);
-	for (began = clock_ns(); clock_ns() - began < AWAKE_NS;)
+	for (began = spw_now_ns(); spw_now_ns() - began < AWAKE_NS;)
 		;
 }
 

@@ -26,9 +26,11 @@
 #include <rte_launch.h>
 #include <rte_log.h>
 
+#include "control/clock.h"
 #include "dataplane/arena.h"
 #include "dataplane/eal.h"
 #include "perf/pipeline.h"
+#include "perf/timing.h"
 
 #define WORKERS 2u
 #define TUNNELS 64u
@@ -78,12 +80,13 @@ _Noreturn void broken(const char *format, ...)
 	exit(1);
 }
 
-static uint64_t clock_ns(clockid_t clock)
+/* Processor time of the calling thread. */
+static uint64_t thread_used_ns(void)
 {
-	struct timespec now;
+	struct timespec used;
 
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
 /* ---- inside a process ----------------------------------------------------------------------- */
@@ -132,15 +135,15 @@ static int work(void *argument)
 	struct shift *shift = argument;
 	uint64_t end_ns = shift->order->start_ns + WINDOW_NS, packets = 0;
 
-	while (clock_ns(CLOCK_MONOTONIC) < shift->order->start_ns)
+	while (spw_now_ns() < shift->order->start_ns)
 		;
-	uint64_t began_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-	while (clock_ns(CLOCK_MONOTONIC) < end_ns) {
+	uint64_t began_ns = thread_used_ns();
+	while (spw_now_ns() < end_ns) {
 		source_fill(&shift->source);
 		packets += spw_worker_round(shift->worker);
 	}
 	/* By CPU time: who was woken late, or had his CPU taken away, is not slow for that. */
-	uint64_t used_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - began_ns;
+	uint64_t used_ns = thread_used_ns() - began_ns;
 	shift->packets = used_ns ? packets * WINDOW_NS / used_ns : 0;
 	return 0;
 }
@@ -268,7 +271,7 @@ static uint64_t take_answer(const struct process *process)
 /* What some processes do together in one window, in packets per second. */
 static double work_together(const struct process *processes, uint32_t cnt, uint32_t size)
 {
-	const struct order order = {clock_ns(CLOCK_MONOTONIC) + LEAD_NS, size};
+	const struct order order = {spw_now_ns() + LEAD_NS, size};
 	uint64_t packets = 0;
 
 	for (uint32_t p = 0; p < cnt; p++) {
@@ -280,17 +283,9 @@ static double work_together(const struct process *processes, uint32_t cnt, uint3
 	return (double)packets * 1e9 / WINDOW_NS;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return x < y ? -1 : x > y;
-}
-
-/* Sorts them. */
 static double median(double *values, uint32_t cnt)
 {
-	qsort(values, cnt, sizeof(*values), compare);
-	return values[cnt / 2];
+	return timing_quantile(values, cnt, 50);
 }
 
 static void measure(const struct process processes[3], uint32_t size, uint32_t rounds,
