@@ -10,8 +10,8 @@
  * does meets all three. The first quarter of a pass warms the caches up and is not timed, nor is
  * what puts the next burst's packets into the rings. Where packets are decrypted, all replay
  * windows are taken back when the prepared ones start over, so that every sequence number is fresh,
- * and that work is swept out of the cache. Reported is the lowest tenth of the rounds: what lies
- * above is the machine's.
+ * and that work is swept out of the cache. After some rounds the peer has as many with the same
+ * packets. Reported is the lowest tenth of the rounds: what lies above is the machine's.
  */
 #include <getopt.h>
 #include <sched.h>
@@ -36,6 +36,10 @@
 #define PASS_BURSTS 16u
 #define PASS_PACKETS (PASS_BURSTS * SPW_BURST_MAX)
 #define WARM_BURSTS (PASS_BURSTS / 4)
+/* Ours and the peer take turns by blocks of rounds: each has the keys and records of all tunnels
+ * brought into the cache in the first passes of a block, which the other has taken out. With turns
+ * from round to round a packet of 4,096 tunnels took 660 cycles instead of 374. */
+#define BLOCK_ROUNDS 25u
 #define QUANTILE_PERCENT 10u
 
 struct bench {
@@ -255,12 +259,15 @@ static struct result run_measure(const struct run *run)
 
 	if (!values)
 		broken("no memory");
-	for (uint32_t k = 0; k < rounds; k++) {
-		ours[k] = pass_ours(run, k);
-		io[k] = pass_io(run, k);
-		seal[k] = pass_aead(run->seal);
-		open[k] = pass_aead(run->open);
-		if (run->peer)
+	for (uint32_t first = 0; first < rounds; first += BLOCK_ROUNDS) {
+		uint32_t end = RTE_MIN(first + BLOCK_ROUNDS, rounds);
+		for (uint32_t k = first; k < end; k++) {
+			ours[k] = pass_ours(run, k);
+			io[k] = pass_io(run, k);
+			seal[k] = pass_aead(run->seal);
+			open[k] = pass_aead(run->open);
+		}
+		for (uint32_t k = first; k < end && run->peer; k++)
 			peer[k] = pass_peer(run, k);
 	}
 	struct result result = {.ours = low(ours, rounds),

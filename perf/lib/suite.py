@@ -39,19 +39,19 @@ class Part:
 
 PIPELINE = ("encap", "decap", "hop", "gateway")
 PARTS = (
-    Part("spw-bench-aead", ("aead",), 8, 40),
-    Part("spw-bench-pipeline", PIPELINE, 18, 120, ("--provider", "ipsec-mb")),
+    Part("spw-bench-aead", ("aead",), 4, 40),
+    Part("spw-bench-pipeline", PIPELINE, 10, 45, ("--provider", "ipsec-mb")),
     # The slower provider, in a hurry, at one size and one number of tunnels.
-    Part("spw-bench-pipeline", PIPELINE, 2, 240, ("--provider", "openssl"),
+    Part("spw-bench-pipeline", PIPELINE, 1, 45, ("--provider", "openssl"),
          ("--size", "64", "--tunnels", "64")),
     Part("spw-bench-pipeline", ("relay",), 1, 6, ("--only", "relay")),
-    Part("spw-bench-workers", ("workers",), 6, 30),
-    Part("spw-bench-trie", ("trie",), 15, 60),
-    Part("spw-bench-classifier", ("classifier", "owner_tcp"), 10, 30),
-    Part(afxdp, ("afxdp",), 12, 130),
-    Part(storm, ("storm",), 16, 75),
-    Part(latency, ("latency",), 9, 60),
-    Part(idle, ("idle",), 14, 80),
+    Part("spw-bench-workers", ("workers",), 7, 40),
+    Part("spw-bench-trie", ("trie",), 19, 60),
+    Part("spw-bench-classifier", ("classifier", "owner_tcp"), 7, 30),
+    Part(afxdp, ("afxdp",), 12, 170),
+    Part(storm, ("storm",), 17, 65),
+    Part(latency, ("latency",), 11, 100),
+    Part(idle, ("idle",), 11, 105),
 )
 
 
