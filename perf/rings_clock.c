@@ -41,7 +41,7 @@ uint64_t rings_clock_now(struct rings_clock *clock, uint32_t packets)
 	uint64_t usual = packets * clock->burst_tsc / RINGS_BURST;
 	if (gap > usual + EMPTY_US * mhz)
 		clock->slow_tsc += gap - usual;
-	if (clock->burst_tsc && gap > (uint64_t)(PACKET_TIMES * (double)usual) + ROUND_US * mhz) {
+	if (gap > (uint64_t)(PACKET_TIMES * (double)usual) + ROUND_US * mhz) {
 		clock->away_tsc += gap - usual;
 		clock->away_max_tsc = RTE_MAX(clock->away_max_tsc, gap - usual);
 		clock->away_cnt++;
