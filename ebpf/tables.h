@@ -36,7 +36,7 @@
 #define SPW_CACHE_LINE 64
 
 /* Raised with every change of a layout in this file; checked in `meta` before anything else. */
-#define SPW_LAYOUT_VERSION 3u
+#define SPW_LAYOUT_VERSION 4u
 
 #define SPW_PORTS_MAX 16u   /* interfaces a node may serve */
 #define SPW_WORKERS_MAX 16u /* workers, and so child SAs per tunnel and direction (RFC 9611) */
@@ -206,17 +206,41 @@ SPW_STATIC_ASSERT(sizeof(struct spw_trie_unit) == 64, "trie unit layout");
 #define SPW_TRIE_SHAPE(ref) ((ref) >> SPW_TRIE_SHAPE_SHIFT)
 #define SPW_TRIE_INDEX(ref) ((ref) & ((1u << SPW_TRIE_SHAPE_SHIFT) - 1))
 
-/* Shapes 3 to 20: a direct table of 2^shape slots. Its first unit is for control alone; then come
- * the slots, a word each: below, the leaf of the longest prefix that ends within these bits, above,
- * the ref of what is longer. A slot changes in one store. */
+/* A direct table: bits of the key say which of its slots is the key's, if the key shares all bits
+ * before these with the table's base; the slot of any other key is `outside`. The head says where
+ * the bits are: (key ^ base) >> shift, if that is less than the number of slots. Behind the head
+ * come the slots, a word each: below, the leaf of the longest prefix that ends within these bits,
+ * above, the ref of what is longer. A slot changes in one store.
+ * A prefix that covers the whole table stands in the trie outside, and over the slots that no
+ * longer one covers; where nothing is outside, for the base has no bits but those that lie behind
+ * anyway, it is one of the table's own. */
+#define SPW_TRIE_DIRECT 22u
 #define SPW_TRIE_DIRECT_BITS_MIN 3u
 #define SPW_TRIE_DIRECT_BITS_MAX 20u
 struct spw_trie_direct_head {
-	__u32 own; /* ref: a trie of the prefixes that end within its bits */
-	__u32 cnt; /* prefixes in all */
-	__u32 reserved[14];
+	__u32 own;   /* ref: a trie of the prefixes that end within its bits; control's alone */
+	__u32 cnt;   /* prefixes in all; control's alone */
+	__u32 scale; /* of the number of prefixes that it was made for; control's alone */
+	__u32 pos;   /* bits of the key that lie behind it where it stands; control's alone */
+	__u32 reserved[4];
+	__u64 base[2]; /* upper half first; bits behind the skipped ones are 0 */
+	__u64 form;    /* SPW_TRIE_FORM */
+	__u64 outside; /* above, a ref, below, 0 */
 };
 SPW_STATIC_ASSERT(sizeof(struct spw_trie_direct_head) == 64, "trie direct head layout");
+#define SPW_TRIE_BASE_WORD 4u
+#define SPW_TRIE_FORM_WORD 6u
+#define SPW_TRIE_OUTSIDE_WORD 7u
+
+/* A form: how far to shift the half of the key that has the bits; which half; how many bits of the
+ * key lie behind the table; and how many slots there are. */
+#define SPW_TRIE_FORM(end, bits)                                                                   \
+	((__u64)1 << (32 + (bits)) | (__u64)(end) << 16 | (__u64)((end) > 64) << 8 |               \
+	 (((end) > 64 ? 128 : 64) - (end)))
+#define SPW_TRIE_FORM_SHIFT(form) ((form)&63)
+#define SPW_TRIE_FORM_LOW(form) ((form) >> 8 & 1)
+#define SPW_TRIE_FORM_END(form) ((__u32)(form) >> 16)
+#define SPW_TRIE_FORM_SLOTS(form) ((__u32)((form) >> 32))
 
 /* A node: 6 bits of the key, and three bitmaps: `children`, by these bits; `exact`, prefixes of
  * just these bits; `shorter`, bit (1 << l | v): a prefix of l = 1 to 5 bits of value v. Then, two

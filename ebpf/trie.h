@@ -2,11 +2,12 @@
 /*
  * trie.h - longest-prefix lookup in the shared tables, for BPF and native code.
  *
- * A trie is made of blocks of four shapes (tables.h, "routes"), each for what it is best at: a list
- * compares up to 14 prefixes without a branch, and costs one or two cache lines; a direct table
- * turns up to 20 bits of the key into one load; a node is a bitmap of 6 bits, for prefixes that
- * crowd; a guard skips bits that all the prefixes below it share. Control chooses the shapes by
- * number and lengths (control/daemon/tables/trie.h, the only writer).
+ * A trie is made of blocks of four shapes (tables.h, "routes"), each for what it is best at: a
+ * direct table turns up to 20 bits of the key, behind others that most of its prefixes share, into
+ * one load; a list compares up to 14 prefixes without a branch, and costs one or two cache lines; a
+ * node is a bitmap of 6 bits, for prefixes that crowd where memory is short; a guard skips bits
+ * that all the prefixes below it share. Control chooses the shapes by number and lengths
+ * (control/daemon/tables/trie.h, the only writer).
  *
  * Nothing is pushed into lists and nodes, and a direct table's slot keeps the leaf of the shorter
  * prefixes apart from what lies below: the longest match is the last leaf seen on the way down.
@@ -22,10 +23,11 @@
 
 #include "tables.h"
 
-/* The most blocks on a way: each but the last takes 6 bits of the key at least, and one guard may
- * stand in front of them all for the prefix of length 0. They also tell the families apart. */
-#define SPW_TRIE_LEVELS4 7u
-#define SPW_TRIE_LEVELS6 23u
+/* The most blocks on a way: each but the last takes 6 bits of the key at least, but for four: the
+ * slots outside of up to three direct tables, and a guard for the prefix of length 0. They also
+ * tell the families apart. */
+#define SPW_TRIE_LEVELS4 10u
+#define SPW_TRIE_LEVELS6 26u
 
 struct spw_trie_key {
 	__u64 hi, lo;
@@ -35,12 +37,18 @@ struct spw_trie_key {
 
 struct spw_trie; /* BPF has the map in scope; the argument is NULL */
 
+/* A unit, NULL: there is none. */
+static __always_inline const struct spw_trie_unit *spw_trie_unit(const struct spw_trie *trie,
+								 __u32 index)
+{
+	(void)trie;
+	return bpf_map_lookup_elem(&route_units, &index);
+}
+
 /* Word `index` of the table, in words of 8 bytes, into *word. False: there is none. */
 static __always_inline int spw_trie_word(const struct spw_trie *trie, __u32 index, __u64 *word)
 {
-	(void)trie;
-	__u32 unit = index / SPW_TRIE_UNIT_WORDS;
-	const struct spw_trie_unit *found = bpf_map_lookup_elem(&route_units, &unit);
+	const struct spw_trie_unit *found = spw_trie_unit(trie, index / SPW_TRIE_UNIT_WORDS);
 	if (!found)
 		return 0;
 	*word = *(const volatile __u64 *)&found->word[index % SPW_TRIE_UNIT_WORDS];
@@ -57,6 +65,12 @@ struct spw_trie {
 	const struct spw_trie_unit *units;
 	__u32 units_max; /* entries in units */
 };
+
+static __always_inline const struct spw_trie_unit *spw_trie_unit(const struct spw_trie *trie,
+								 __u32 index)
+{
+	return index < trie->units_max ? trie->units + index : NULL;
+}
 
 /* A word of the whole table, which may lie outside it. */
 static __always_inline const __u64 *spw_trie_at(const struct spw_trie *trie, __u32 word)
@@ -340,17 +354,27 @@ static __always_inline __u64 spw_trie_node(const struct spw_trie *trie, __u32 re
 	return (__u64)next << 32 | leaf;
 }
 
-static __always_inline int spw_trie_is_direct(__u32 ref)
+/* The word of a direct table's slot for a key; *pos grows if the key has one of its own there. Of a
+ * table that is none: 0, a word that says nothing. */
+static __always_inline __u32 spw_trie_slot(const struct spw_trie *trie, __u32 ref,
+					   struct spw_trie_key key, __u32 levels, __u32 *pos)
 {
-	return SPW_TRIE_SHAPE(ref) - 1 < SPW_TRIE_NODE - 1;
-}
+	const struct spw_trie_unit *head = spw_trie_unit(trie, SPW_TRIE_INDEX(ref));
 
-/* The word of a direct table's slot for a key. */
-static __always_inline __u32 spw_trie_slot(__u32 ref, struct spw_trie_key key, __u32 pos,
-					   __u32 levels)
-{
-	return (SPW_TRIE_INDEX(ref) + 1) * SPW_TRIE_UNIT_WORDS +
-	       spw_trie_bits(key, pos, SPW_TRIE_SHAPE(ref), levels);
+	if (!head)
+		return 0;
+	__u64 form = head->word[SPW_TRIE_FORM_WORD];
+	__u64 slot = key.hi ^ head->word[SPW_TRIE_BASE_WORD];
+	if (levels != SPW_TRIE_LEVELS4 && SPW_TRIE_FORM_LOW(form))
+		slot = slot ? ~0ull
+			    : (key.lo ^ head->word[SPW_TRIE_BASE_WORD + 1]) >>
+				       SPW_TRIE_FORM_SHIFT(form);
+	else
+		slot >>= SPW_TRIE_FORM_SHIFT(form);
+	int inside = slot < SPW_TRIE_FORM_SLOTS(form);
+	*pos = inside ? SPW_TRIE_FORM_END(form) & 0xff : *pos;
+	return SPW_TRIE_INDEX(ref) * SPW_TRIE_UNIT_WORDS +
+	       (inside ? SPW_TRIE_UNIT_WORDS + (__u32)slot : SPW_TRIE_OUTSIDE_WORD);
 }
 
 /* ---- lookups ------------------------------------------------------------------------------ */
@@ -400,6 +424,24 @@ static __always_inline __u32 spw_trie_guard_bits(const struct spw_trie *trie, __
 	return lo ? 127 - spw_trie_low_bit(lo) : 63 - spw_trie_low_bit(hi | 1ull << 63);
 }
 
+/* Takes what a block says. */
+static __always_inline void spw_trie_go_on(struct spw_trie_way *way, __u64 says)
+{
+	way->best = spw_trie_longer((__u32)says, way->best);
+	way->ref = (__u32)(says >> 32);
+}
+
+static __always_inline void spw_trie_step_direct(const struct spw_trie *trie,
+						 struct spw_trie_key key, __u32 levels,
+						 struct spw_trie_way *way)
+{
+	__u64 says = 0;
+
+	if (!spw_trie_word(trie, spw_trie_slot(trie, way->ref, key, levels, &way->pos), &says))
+		says = 0;
+	spw_trie_go_on(way, says);
+}
+
 static __always_inline void spw_trie_step(const struct spw_trie *trie, struct spw_trie_key key,
 					  __u32 levels, struct spw_trie_way *way)
 {
@@ -415,13 +457,49 @@ static __always_inline void spw_trie_step(const struct spw_trie *trie, struct sp
 				     spw_trie_bits(key, way->pos, SPW_TRIE_NODE_BITS, levels));
 		way->pos += SPW_TRIE_NODE_BITS;
 	} else {
-		if (!spw_trie_word(trie, spw_trie_slot(ref, key, way->pos, levels), &says))
-			says = 0;
-		way->pos += shape;
+		spw_trie_step_direct(trie, key, levels, way);
+		return;
 	}
-	way->best = spw_trie_longer((__u32)says, way->best);
-	way->ref = (__u32)(says >> 32);
+	spw_trie_go_on(way, says);
 }
+
+static __always_inline __u32 spw_trie_lookup_rest(const struct spw_trie *trie,
+						  struct spw_trie_key key, __u32 levels,
+						  struct spw_trie_way way)
+{
+	for (__u32 level = 0; level < levels && way.ref; level++)
+		spw_trie_step(trie, key, levels, &way);
+	return way.best;
+}
+
+#ifndef __bpf__
+/* Out of line: with all the shapes among them the loops of the callers had no registers left, and a
+ * direct table, where most lookups end, cost twice as many instructions. */
+static __attribute__((noinline, unused)) __u32
+spw_trie_lookup_rest4(const struct spw_trie *trie, struct spw_trie_key key, struct spw_trie_way way)
+{
+	const struct spw_trie copy = *trie; /* in registers, across loads with acquire order */
+
+	if (SPW_TRIE_SHAPE(way.ref) == SPW_TRIE_LIST) /* what most direct tables lead to */
+		return spw_trie_longer(spw_trie_lookup_unit4(&copy, way.ref, key), way.best);
+	return spw_trie_lookup_rest(&copy, key, SPW_TRIE_LEVELS4, way);
+}
+
+static __attribute__((noinline, unused)) __u32
+spw_trie_lookup_rest6(const struct spw_trie *trie, struct spw_trie_key key, struct spw_trie_way way)
+{
+	const struct spw_trie copy = *trie;
+
+	return spw_trie_lookup_rest(&copy, key, SPW_TRIE_LEVELS6, way);
+}
+
+#define spw_trie_lookup_rest(trie, key, levels, way)                                               \
+	((levels) == SPW_TRIE_LEVELS4 ? spw_trie_lookup_rest4(trie, key, way)                      \
+				      : spw_trie_lookup_rest6(trie, key, way))
+#endif
+
+/* Direct tables that follow on one another's outside, and one in a slot. */
+#define SPW_TRIE_DIRECT_CHAIN 3u
 
 /*
  * spw_trie_lookup finds the longest prefix of the trie at `root` that covers the key.
@@ -434,9 +512,12 @@ static __always_inline __u32 spw_trie_lookup(const struct spw_trie *trie, __u32 
 {
 	struct spw_trie_way way = {.ref = root};
 
-	for (__u32 level = 0; level < levels && way.ref; level++)
-		spw_trie_step(trie, key, levels, &way);
-	return way.best;
+	for (__u32 level = 0; level < SPW_TRIE_DIRECT_CHAIN; level++) {
+		if (SPW_TRIE_SHAPE(way.ref) != SPW_TRIE_DIRECT)
+			break;
+		spw_trie_step_direct(trie, key, levels, &way);
+	}
+	return way.ref ? spw_trie_lookup_rest(trie, key, levels, way) : way.best;
 }
 
 #endif

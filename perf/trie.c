@@ -430,7 +430,7 @@ static void bench_table(struct bench *bench, bool crowded, uint32_t cnt)
 /* Tries of few prefixes, as tunnels' allow sets and small tenants have them. */
 static void bench_small(struct bench *bench, uint32_t cnt)
 {
-	struct table_route routes[64];
+	struct table_route routes[128];
 	uint32_t root = 0;
 
 	open_pool(bench, 65536);
@@ -507,6 +507,7 @@ int main(int argc, char **argv)
 	bench_small(&bench, 7);
 	bench_small(&bench, 10);
 	bench_small(&bench, 40);
+	bench_small(&bench, 128);
 	bench_table(&bench, false, 10000);
 	bench_table(&bench, true, 10000);
 	bench_table(&bench, false, 1000000);

@@ -236,7 +236,9 @@ static __u32 build_direct(const struct build *to, const struct test_prefix *pref
 			  __u32 pos, __u32 bits)
 {
 	__u32 ref;
-	__u64 *words = take(to, SPW_TRIE_UNIT_WORDS + (1u << bits), bits, &ref);
+	__u64 *words = take(to, SPW_TRIE_UNIT_WORDS + (1u << bits), SPW_TRIE_DIRECT, &ref);
+
+	words[SPW_TRIE_FORM_WORD] = SPW_TRIE_FORM(pos + bits, bits);
 
 	for (__u32 slot = 0; slot < 1u << bits; slot++) {
 		const struct test_prefix *best = NULL;

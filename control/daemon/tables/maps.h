@@ -19,8 +19,15 @@
 
 #define SPW_NEIGHBORS_MAX 4096u /* ids, of which 0 is never used */
 
-/* Units (64 bytes) of the pool that all tries share. */
-#define SPW_ROUTE_UNITS_MAX(routes) ((routes)*11u / 32u + 32768u)
+/* Units (64 bytes) of the pool that all tries share: for the slots of one large table; and 11/32 a
+ * prefix, or 8 of the first 32,768 prefixes, so that small tables, whose prefixes take more where
+ * that makes lookups quicker (trie_plan.c), have room for it. */
+#define SPW_ROUTE_UNITS_LEAST(routes) ((routes)*11u / 32u)
+#define SPW_ROUTE_UNITS_EASY(routes) ((routes) < 32768u ? (routes)*8u : 262144u)
+#define SPW_ROUTE_UNITS_MAX(routes)                                                                \
+	(32768u + (SPW_ROUTE_UNITS_LEAST(routes) > SPW_ROUTE_UNITS_EASY(routes)                    \
+			   ? SPW_ROUTE_UNITS_LEAST(routes)                                         \
+			   : SPW_ROUTE_UNITS_EASY(routes)))
 
 /* What the tables must hold. The tables are made for these numbers once; others need new tables. */
 struct spw_limits {

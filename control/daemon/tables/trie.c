@@ -13,6 +13,9 @@
 
 #include "control/daemon/tables/trie_pool.h"
 
+/* A node at the top is counted up to so many: more make a direct table in any case. */
+#define NODE_CNT_MAX 48u
+
 static struct trie_at here(const struct trie_change *change, uint32_t pos)
 {
 	return (struct trie_at){trie_mask(change->entry.key, pos), pos};
@@ -51,7 +54,8 @@ static void entries_remove(struct trie_entries *entries, const struct trie_entry
 
 /* Builds the block and all below anew, with the change's entry in it or without it. When that fails
  * what it made is taken back, and another way may be tried. */
-static int rebuild(struct trie_change *change, uint32_t ref, uint32_t pos, bool top, uint32_t *out)
+static int rebuild(struct trie_change *change, uint32_t ref, uint32_t pos, enum trie_place place,
+		   uint32_t *out)
 {
 	uint32_t fresh = change->pool->fresh.cnt, gone = change->pool->gone.cnt;
 	struct trie_entries entries = {0};
@@ -62,7 +66,7 @@ static int rebuild(struct trie_change *change, uint32_t ref, uint32_t pos, bool 
 	else if (error == 0)
 		entries_remove(&entries, &change->entry);
 	if (error == 0)
-		error = trie_build(change, entries.at, entries.cnt, pos, top, out);
+		error = trie_build(change, entries.at, entries.cnt, pos, place, out);
 	if (error == 0)
 		error = trie_all_gone(change, ref);
 	if (error)
@@ -71,9 +75,65 @@ static int rebuild(struct trie_change *change, uint32_t ref, uint32_t pos, bool 
 	return error;
 }
 
+/* ---- direct tables ------------------------------------------------------------------------ */
+
+/* A direct table that this change may write, at *out: itself, whose slots change in place or which
+ * this transaction made, or a copy. */
+static int make_writable(struct trie_change *change, uint32_t ref, enum trie_place place,
+			 uint32_t *out)
+{
+	struct spw_trie_pool *pool = change->pool;
+	uint32_t units = trie_block_units(pool, ref);
+
+	*out = ref;
+	if (place != TRIE_BELOW)
+		return trie_direct_ready(change, ref);
+	if (trie_born(pool, ref))
+		return 0;
+	int error = trie_block_gone(change, ref);
+	if (error == 0)
+		error = trie_block_make(change, SPW_TRIE_SHAPE(ref), units, out);
+	if (error == 0)
+		memcpy(trie_words(pool, *out), trie_words(pool, ref), units * sizeof(*pool->units));
+	return error;
+}
+
+/* A small table that a prefix does not fit into is made anew at once: it takes some 20 us, and the
+ * lookups of a small tenant end in its table's slots. */
+#define REFIT_CNT_MAX 256u
+
+/* Too small by now, or the wrong one. If there is no room for another, this one does until it has a
+ * sixteenth more. A small one in another's slot is made anew with that. */
+static bool outgrown(const struct trie_change *change, uint32_t ref, enum trie_place place)
+{
+	const struct spw_trie_pool *pool = change->pool;
+	uint32_t end = SPW_TRIE_FORM_END(trie_direct_head(pool, ref)->form);
+	uint32_t cnt = trie_direct_cnt(pool, ref) + 1;
+	uint32_t step = 1u << (31 - __builtin_clz(cnt)) >> 4;
+
+	if (place == TRIE_BELOW)
+		return false;
+	if (cnt <= REFIT_CNT_MAX &&
+	    (!trie_direct_holds(pool, ref, &change->entry) || change->entry.bits > end))
+		return true;
+	return trie_plan_scale(cnt) > trie_direct_head(pool, ref)->scale &&
+	       (step == 0 || cnt % step == 0);
+}
+
+/* Too large: at a quarter of what made it so large. The last prefix takes it away. */
+static bool outlived(const struct trie_change *change, uint32_t ref, enum trie_place place)
+{
+	uint32_t cnt = trie_direct_cnt(change->pool, ref) - 1;
+
+	if (place == TRIE_BELOW)
+		return cnt <= trie_list_max(change->family) / 2;
+	return trie_plan_scale(cnt > UINT32_MAX / 4 ? cnt : 4 * cnt) <
+	       trie_direct_head(change->pool, ref)->scale;
+}
+
 /* ---- insert ------------------------------------------------------------------------------- */
 
-static int insert_at(struct trie_change *change, uint32_t ref, uint32_t pos, bool top,
+static int insert_at(struct trie_change *change, uint32_t ref, uint32_t pos, enum trie_place place,
 		     uint32_t *out);
 
 static struct trie_entry *list_find(struct trie_list *list, const struct trie_entry *entry)
@@ -85,8 +145,8 @@ static struct trie_entry *list_find(struct trie_list *list, const struct trie_en
 	return NULL;
 }
 
-static int insert_list(struct trie_change *change, uint32_t ref, uint32_t pos, bool top,
-		       uint32_t *out)
+static int insert_list(struct trie_change *change, uint32_t ref, uint32_t pos,
+		       enum trie_place place, uint32_t *out)
 {
 	struct trie_list list;
 
@@ -94,37 +154,38 @@ static int insert_list(struct trie_change *change, uint32_t ref, uint32_t pos, b
 	struct trie_entry *found = list_find(&list, &change->entry);
 	if (list.guarded && trie_inside(&change->entry, list.guard.key, list.guard.bits)) {
 		uint32_t below = list.guard.leaf;
-		int error = insert_at(change, below, list.guard.bits, top, &list.guard.leaf);
+		int error = insert_at(change, below, list.guard.bits, place, &list.guard.leaf);
 		if (error || list.guard.leaf == below) {
 			*out = ref;
 			return error;
 		}
 	} else if (found) {
 		found->leaf = change->entry.leaf;
-	} else if (list.cnt + list.guarded < trie_list_max(change->family)) {
+	} else if (list.cnt + list.guarded < trie_list_max(change->family) &&
+		   !trie_plan_wanted(change->pool, list.cnt + 1, change->family, place)) {
 		trie_list_add(&list, &change->entry);
 	} else {
-		return rebuild(change, ref, pos, top, out);
+		return rebuild(change, ref, pos, place, out);
 	}
 	return trie_list_write(change, ref, &list, out);
 }
 
-static int insert_node(struct trie_change *change, uint32_t ref, uint32_t pos, bool top,
-		       uint32_t *out)
+static int insert_node(struct trie_change *change, uint32_t ref, uint32_t pos,
+		       enum trie_place place, uint32_t *out)
 {
 	struct spw_trie_pool *pool = change->pool;
 	struct trie_spot spot = trie_spot_of(&change->entry, pos, change->family);
 	uint32_t child = trie_node_get(pool, ref, spot), value = change->entry.leaf;
 	struct trie_node node;
 
-	if (top && change->adds) {
-		uint32_t cnt = trie_count(pool, ref, change->family, TRIE_DIRECT_CNT_MIN) + 1;
-		if (trie_direct_bits(cnt, pos, change->family) &&
-		    rebuild(change, ref, pos, top, out) == 0)
+	if (place >= TRIE_OUTSIDE && change->adds) {
+		uint32_t cnt = trie_count(pool, ref, change->family, NODE_CNT_MAX) + 1;
+		if (trie_plan_wanted(pool, cnt, change->family, place) &&
+		    rebuild(change, ref, pos, place, out) == 0)
 			return 0;
 	}
 	if (spot.map == TRIE_CHILDREN) {
-		int error = insert_at(change, child, pos + SPW_TRIE_NODE_BITS, false, &value);
+		int error = insert_at(change, child, pos + SPW_TRIE_NODE_BITS, TRIE_DEEP, &value);
 		if (error || value == child) {
 			*out = ref;
 			return error;
@@ -135,47 +196,53 @@ static int insert_node(struct trie_change *change, uint32_t ref, uint32_t pos, b
 	return trie_node_write(change, ref, &node, out);
 }
 
-static int insert_direct(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
+static int insert_direct(struct trie_change *change, uint32_t ref, uint32_t pos,
+			 enum trie_place place, uint32_t *out)
 {
 	struct spw_trie_pool *pool = change->pool;
-	uint32_t bits = SPW_TRIE_SHAPE(ref), next;
-	uint32_t cnt = trie_direct_cnt(pool, ref);
+	uint32_t bits = trie_direct_bits(pool, ref), next;
+	uint32_t end = trie_direct_at(pool, ref).pos + bits;
 
-	/* Too small by now: if there is no room for a larger one, this one does. */
-	if (change->adds && trie_direct_bits(cnt + 1, pos, change->family) > bits &&
-	    rebuild(change, ref, pos, true, out) == 0)
+	if (change->adds && outgrown(change, ref, place) &&
+	    rebuild(change, ref, pos, place, out) == 0)
 		return 0;
-	*out = ref;
-	int error = trie_direct_ready(change, ref, here(change, pos));
+	int error = make_writable(change, ref, place, out);
 	if (error)
 		return error;
-	if (change->entry.bits <= pos + bits) {
-		error = insert_at(change, trie_direct_own(pool, ref), 0, false, &next);
+	if (!trie_direct_holds(pool, ref, &change->entry)) {
+		error = insert_at(change, trie_direct_next(pool, *out, 1u << bits), pos,
+				  trie_place_outside(place), &next);
 		if (error == 0)
-			trie_direct_set_own(change, ref, here(change, pos), next, change->adds);
+			trie_direct_set_outside(change, *out, next, change->adds);
 		return error;
 	}
-	uint32_t slot = trie_direct_slot(&change->entry, ref, pos, change->family);
-	error = insert_at(change, trie_direct_next(pool, ref, slot), pos + bits, false, &next);
+	if (change->entry.bits <= end) {
+		error = insert_at(change, trie_direct_own(pool, *out), 0, TRIE_DEEP, &next);
+		if (error == 0)
+			trie_direct_set_own(change, *out, next, change->adds);
+		return error;
+	}
+	uint32_t slot = trie_direct_slot(pool, ref, &change->entry, change->family);
+	error = insert_at(change, trie_direct_next(pool, *out, slot), end,
+			  trie_place_below(place, bits), &next);
 	if (error == 0)
-		trie_direct_set_next(change, ref, slot, next, change->adds);
+		trie_direct_set_next(change, *out, slot, next, change->adds);
 	return error;
 }
 
 /* Puts the entry into the trie below `ref` (0: none), which stands behind `pos` bits; *out is what
- * the block above is to name, ref itself where that does not change. top: direct tables may stand
- * here. */
-static int insert_at(struct trie_change *change, uint32_t ref, uint32_t pos, bool top,
+ * the block above is to name, ref itself where that does not change. */
+static int insert_at(struct trie_change *change, uint32_t ref, uint32_t pos, enum trie_place place,
 		     uint32_t *out)
 {
 	if (ref == 0)
-		return trie_build(change, &change->entry, 1, pos, top, out);
+		return trie_build(change, &change->entry, 1, pos, place, out);
 	if (trie_is_list(ref))
-		return insert_list(change, ref, pos, top, out);
+		return insert_list(change, ref, pos, place, out);
 	if (trie_is_direct(ref))
-		return insert_direct(change, ref, pos, out);
+		return insert_direct(change, ref, pos, place, out);
 	if (change->entry.bits > pos)
-		return insert_node(change, ref, pos, top, out);
+		return insert_node(change, ref, pos, place, out);
 	/* A prefix of no bits: a guard in front of the node holds it. */
 	struct trie_list list = {
 		.cnt = 1, .at = {change->entry}, .guarded = true, .guard = {.leaf = ref}};
@@ -184,7 +251,8 @@ static int insert_at(struct trie_change *change, uint32_t ref, uint32_t pos, boo
 
 /* ---- remove ------------------------------------------------------------------------------- */
 
-static int remove_at(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out);
+static int remove_at(struct trie_change *change, uint32_t ref, uint32_t pos, enum trie_place place,
+		     uint32_t *out);
 
 /* A guard whose trie became short takes its prefixes in. */
 static int take_in(struct trie_change *change, struct trie_list *list)
@@ -207,7 +275,8 @@ static int take_in(struct trie_change *change, struct trie_list *list)
 	return trie_block_gone(change, ref);
 }
 
-static int remove_list(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
+static int remove_list(struct trie_change *change, uint32_t ref, uint32_t pos,
+		       enum trie_place place, uint32_t *out)
 {
 	struct trie_list list;
 	int error = 0;
@@ -215,7 +284,7 @@ static int remove_list(struct trie_change *change, uint32_t ref, uint32_t pos, u
 	trie_list_read(change->pool, ref, change->family, &list);
 	if (list.guarded && trie_inside(&change->entry, list.guard.key, list.guard.bits)) {
 		uint32_t below = list.guard.leaf;
-		error = remove_at(change, below, list.guard.bits, &list.guard.leaf);
+		error = remove_at(change, below, list.guard.bits, place, &list.guard.leaf);
 		if (error || list.guard.leaf == below) {
 			*out = ref;
 			return error;
@@ -250,7 +319,7 @@ static int node_to_list(struct trie_change *change, uint32_t ref, const struct t
 	if (error == 0)
 		error = trie_block_gone(change, ref);
 	if (error == 0)
-		error = trie_build(change, entries.at, entries.cnt, pos, false, out);
+		error = trie_build(change, entries.at, entries.cnt, pos, TRIE_DEEP, out);
 	free(entries.at);
 	return error;
 }
@@ -264,7 +333,7 @@ static int remove_node(struct trie_change *change, uint32_t ref, uint32_t pos, u
 
 	if (spot.map == TRIE_CHILDREN) {
 		uint32_t child = trie_node_get(pool, ref, spot);
-		int error = remove_at(change, child, pos + SPW_TRIE_NODE_BITS, &value);
+		int error = remove_at(change, child, pos + SPW_TRIE_NODE_BITS, TRIE_DEEP, &value);
 		if (error || value == child) {
 			*out = ref;
 			return error;
@@ -280,42 +349,49 @@ static int remove_node(struct trie_change *change, uint32_t ref, uint32_t pos, u
 			  : trie_node_write(change, ref, &node, out);
 }
 
-static int remove_direct(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
+static int remove_direct(struct trie_change *change, uint32_t ref, uint32_t pos,
+			 enum trie_place place, uint32_t *out)
 {
 	struct spw_trie_pool *pool = change->pool;
-	uint32_t bits = SPW_TRIE_SHAPE(ref), next;
-	uint32_t cnt = trie_direct_cnt(pool, ref) - 1;
+	uint32_t bits = trie_direct_bits(pool, ref), next;
+	uint32_t end = trie_direct_at(pool, ref).pos + bits;
 
-	/* Too large: at a quarter of what made it so large; the last prefix takes it away. */
-	if (cnt < TRIE_DIRECT_CNT_MIN / 4 ||
-	    trie_direct_bits(cnt > UINT32_MAX / 4 ? cnt : 4 * cnt, pos, change->family) < bits) {
-		int error = rebuild(change, ref, pos, true, out);
-		if (error == 0 || cnt == 0)
+	if (outlived(change, ref, place)) {
+		int error = rebuild(change, ref, pos, place, out);
+		if (error == 0 || trie_direct_cnt(pool, ref) == 1)
 			return error;
 	}
-	*out = ref;
-	int error = trie_direct_ready(change, ref, here(change, pos));
+	int error = make_writable(change, ref, place, out);
 	if (error)
 		return error;
-	if (change->entry.bits <= pos + bits) {
-		error = remove_at(change, trie_direct_own(pool, ref), 0, &next);
+	if (!trie_direct_holds(pool, ref, &change->entry)) {
+		error = remove_at(change, trie_direct_next(pool, *out, 1u << bits), pos,
+				  trie_place_outside(place), &next);
 		if (error == 0)
-			trie_direct_set_own(change, ref, here(change, pos), next, -1);
+			trie_direct_set_outside(change, *out, next, -1);
 		return error;
 	}
-	uint32_t slot = trie_direct_slot(&change->entry, ref, pos, change->family);
-	error = remove_at(change, trie_direct_next(pool, ref, slot), pos + bits, &next);
+	if (change->entry.bits <= end) {
+		error = remove_at(change, trie_direct_own(pool, *out), 0, TRIE_DEEP, &next);
+		if (error == 0)
+			trie_direct_set_own(change, *out, next, -1);
+		return error;
+	}
+	uint32_t slot = trie_direct_slot(pool, ref, &change->entry, change->family);
+	error = remove_at(change, trie_direct_next(pool, *out, slot), end,
+			  trie_place_below(place, bits), &next);
 	if (error == 0)
-		trie_direct_set_next(change, ref, slot, next, -1);
+		trie_direct_set_next(change, *out, slot, next, -1);
 	return error;
 }
 
 /* Takes the entry, which is there, out of the trie below `ref`; *out as insert_at has it. */
-static int remove_at(struct trie_change *change, uint32_t ref, uint32_t pos, uint32_t *out)
+static int remove_at(struct trie_change *change, uint32_t ref, uint32_t pos, enum trie_place place,
+		     uint32_t *out)
 {
 	if (trie_is_list(ref))
-		return remove_list(change, ref, pos, out);
-	return trie_is_direct(ref) ? remove_direct(change, ref, pos, out)
+		return remove_list(change, ref, pos, place, out);
+	return trie_is_direct(ref) ? remove_direct(change, ref, pos, place, out)
 				   : remove_node(change, ref, pos, out);
 }
 
@@ -344,7 +420,7 @@ int spw_trie_insert(struct spw_trie_txn *txn, uint32_t *root, const struct spw_p
 	if (!change.adds && !replace)
 		return -EEXIST;
 	change.entry.leaf = leaf;
-	error = trie_change_end(&change, insert_at(&change, *root, 0, true, &changed));
+	error = trie_change_end(&change, insert_at(&change, *root, 0, TRIE_TOP, &changed));
 	if (error == 0)
 		*root = changed;
 	return error;
@@ -361,7 +437,7 @@ int spw_trie_remove(struct spw_trie_txn *txn, uint32_t *root, const struct spw_p
 	if (spw_trie_get(txn->pool, *root, prefix) == 0)
 		return -ENOENT;
 	change.may_keep = true;
-	error = trie_change_end(&change, remove_at(&change, *root, 0, &changed));
+	error = trie_change_end(&change, remove_at(&change, *root, 0, TRIE_TOP, &changed));
 	if (error == 0)
 		*root = changed;
 	return error;

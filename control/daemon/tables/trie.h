@@ -4,7 +4,7 @@
  *
  * All tries, the tenants' routes and the allow and deny sets in both families, share one pool. A
  * trie is its root, a number that the caller keeps and publishes; 0 is the empty trie. What shapes
- * a trie is made of follows from its prefixes, and changes with them (trie_build.c).
+ * a trie is made of follows from its prefixes, and changes with them (trie_build.c, trie_plan.c).
  *
  * A transaction works on the caller's private copies of the roots:
  *
@@ -18,8 +18,8 @@
  * or, at any time before the first root was published, spw_trie_txn_abort(txn): nothing happened.
  * A change that returns an error has changed nothing; the transaction may go on or be aborted.
  *
- * Published blocks are never written, with one exception: the slots of a direct table, each a word
- * that changes in one store. Until retire these changes are kept aside; a trie whose changes are
+ * Published blocks are never written, with one exception: the slots of a direct table at the top,
+ * each a word that changes in one store. Until retire these changes are kept aside; a trie whose changes are
  * all of that kind keeps its root. So a reader meets, for each destination, the route before or
  * after the transaction. Whoever reads through the pool (spw_trie_get, spw_trie_walk) while a
  * transaction is open sees the tries as the transaction has them.

@@ -38,7 +38,7 @@ uint32_t trie_block_units(const struct spw_trie_pool *pool, uint32_t ref)
 	if (trie_is_list(ref))
 		return 1u << (SPW_TRIE_SHAPE(ref) & 3);
 	if (trie_is_direct(ref))
-		return 1 + (1u << SPW_TRIE_SHAPE(ref)) / SPW_TRIE_UNIT_WORDS;
+		return 1 + trie_direct_outside(pool, ref) / SPW_TRIE_UNIT_WORDS;
 	return node_units(trie_words(pool, ref));
 }
 

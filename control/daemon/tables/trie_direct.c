@@ -3,19 +3,16 @@
  * trie_direct.c - see trie_pool.h: direct tables.
  *
  * A prefix that ends within the table's bits stands in `own`, a trie of its own that only control
- * reads, and over all the slots that it covers and no longer one does. So the slots follow from
- * `own`, and a table that was left half written is set right from it.
+ * reads, and over all the slots that it covers and no longer one does. The slots that
+ * none of `own` covers have the leaf of its cover: the longest prefix that the whole table lies
+ * in, which stands in the trie outside. So the slots follow from these two, and a table that was
+ * left half written is set right from them.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/daemon/tables/trie_pool.h"
-
-static uint32_t slots_of(uint32_t ref)
-{
-	return 1u << SPW_TRIE_SHAPE(ref);
-}
 
 static struct trie_draft *draft_of(const struct spw_trie_pool *pool, uint32_t ref)
 {
@@ -38,6 +35,14 @@ static struct trie_draft_slot *slot_find(const struct trie_draft *draft, uint32_
 }
 
 /* ---- reading ------------------------------------------------------------------------------ */
+
+static uint64_t *slot_word(const struct spw_trie_pool *pool, uint32_t ref, uint32_t slot)
+{
+	uint32_t outside = trie_direct_outside(pool, ref);
+
+	return slot == outside ? trie_words(pool, ref) + SPW_TRIE_OUTSIDE_WORD
+			       : trie_direct_slots(pool, ref) + slot;
+}
 
 uint32_t trie_direct_own(const struct spw_trie_pool *pool, uint32_t ref)
 {
@@ -62,25 +67,39 @@ uint32_t trie_direct_next(const struct spw_trie_pool *pool, uint32_t ref, uint32
 		if (found->slot1)
 			return found->ref;
 	}
-	return (uint32_t)(trie_direct_slots(pool, ref)[slot] >> 32);
+	return (uint32_t)(*slot_word(pool, ref, slot) >> 32);
 }
 
-uint32_t trie_direct_slot(const struct trie_entry *entry, uint32_t ref, uint32_t pos,
-			  unsigned int family)
+uint32_t trie_direct_slot(const struct spw_trie_pool *pool, uint32_t ref,
+			  const struct trie_entry *entry, unsigned int family)
 {
-	return spw_trie_bits(entry->key, pos, SPW_TRIE_SHAPE(ref), trie_levels(family));
+	return spw_trie_bits(entry->key, trie_direct_at(pool, ref).pos, trie_direct_bits(pool, ref),
+			     trie_levels(family));
 }
 
-static struct spw_trie_key slot_key(struct trie_at at, uint32_t ref, uint32_t slot)
+uint32_t trie_direct_cover(const struct spw_trie_pool *pool, uint32_t ref, unsigned int family)
 {
-	return trie_key_with(at.key, at.pos, SPW_TRIE_SHAPE(ref), slot);
+	uint32_t next = trie_direct_next(pool, ref, trie_direct_outside(pool, ref)), leaf = 0;
+	uint32_t pos = trie_direct_head(pool, ref)->pos;
+	struct trie_at at = trie_direct_at(pool, ref);
+
+	for (uint32_t bits = at.pos + 1; next && bits-- > pos && leaf == 0;) {
+		struct trie_entry entry = {.key = trie_mask(at.key, bits), .bits = (uint8_t)bits};
+		leaf = trie_find(pool, next, pos, &entry, family);
+	}
+	return leaf;
 }
 
-static uint32_t own_leaf(const struct spw_trie_pool *pool, uint32_t own, struct spw_trie_key key,
-			 unsigned int family)
+/* The leaf of a slot of which `own` and the cover are known. */
+static uint32_t slot_leaf(const struct spw_trie_pool *pool, uint32_t ref, uint32_t own,
+			  uint32_t cover, uint32_t slot, unsigned int family)
 {
-	return family == 4 ? spw_trie_lookup(&pool->view, own, key, SPW_TRIE_LEVELS4)
-			   : spw_trie_lookup(&pool->view, own, key, SPW_TRIE_LEVELS6);
+	struct trie_at at = trie_direct_at(pool, ref);
+	struct spw_trie_key key = trie_key_with(at.key, at.pos, trie_direct_bits(pool, ref), slot);
+	uint32_t leaf = family == 4 ? spw_trie_lookup(&pool->view, own, key, SPW_TRIE_LEVELS4)
+				    : spw_trie_lookup(&pool->view, own, key, SPW_TRIE_LEVELS6);
+
+	return leaf ? leaf : cover;
 }
 
 /* Pairs with the readers' acquire load of the slot: who sees a ref sees its block. */
@@ -92,21 +111,22 @@ static void slot_store(uint64_t *slot, uint32_t leaf, uint32_t next)
 		__atomic_store_n(slot, word, __ATOMIC_RELEASE);
 }
 
-/* Looks the leaves of cnt slots up in `own`. */
-static void slots_fill(const struct spw_trie_pool *pool, uint32_t ref, struct trie_at at,
-		       unsigned int family, uint32_t first, uint32_t cnt)
+/* Looks the leaves of cnt slots up. */
+static void slots_fill(const struct spw_trie_pool *pool, uint32_t ref, uint32_t own,
+		       unsigned int family, struct trie_draft_range range)
 {
-	uint64_t *slots = trie_direct_slots(pool, ref);
-	uint32_t own = trie_direct_head(pool, ref)->own;
+	uint32_t cover = trie_direct_cover(pool, ref, family);
 
-	for (uint32_t slot = first; slot < first + cnt; slot++)
-		slot_store(&slots[slot], own_leaf(pool, own, slot_key(at, ref, slot), family),
-			   (uint32_t)(slots[slot] >> 32));
+	for (uint32_t slot = range.first; slot < range.first + range.cnt; slot++) {
+		uint64_t *word = &trie_direct_slots(pool, ref)[slot];
+		slot_store(word, slot_leaf(pool, ref, own, cover, slot, family),
+			   (uint32_t)(*word >> 32));
+	}
 }
 
 /* ---- changing ----------------------------------------------------------------------------- */
 
-static int draft_open(struct trie_change *change, uint32_t ref, struct trie_at at)
+static int draft_open(struct trie_change *change, uint32_t ref)
 {
 	struct spw_trie_txn *txn = change->txn;
 	const struct spw_trie_direct_head *head = trie_direct_head(change->pool, ref);
@@ -121,7 +141,7 @@ static int draft_open(struct trie_change *change, uint32_t ref, struct trie_at a
 	}
 	change->pool->born[SPW_TRIE_INDEX(ref)] = TRIE_DRAFTED | txn->drafts_cnt;
 	txn->drafts[txn->drafts_cnt++] = (struct trie_draft){
-		.ref = ref, .family = change->family, .at = at, .own = head->own, .cnt = head->cnt};
+		.ref = ref, .family = change->family, .own = head->own, .cnt = head->cnt};
 	return 0;
 }
 
@@ -158,11 +178,11 @@ static int ranges_room(struct trie_draft *draft)
 	return 0;
 }
 
-int trie_direct_ready(struct trie_change *change, uint32_t ref, struct trie_at at)
+int trie_direct_ready(struct trie_change *change, uint32_t ref)
 {
 	if (trie_born(change->pool, ref))
 		return 0;
-	if (!draft_of(change->pool, ref) && draft_open(change, ref, at) != 0)
+	if (!draft_of(change->pool, ref) && draft_open(change, ref) != 0)
 		return -ENOMEM;
 	struct trie_draft *draft = draft_of(change->pool, ref);
 	return slots_room(draft) || ranges_room(draft) ? -ENOMEM : 0;
@@ -175,7 +195,7 @@ void trie_direct_set_next(struct trie_change *change, uint32_t ref, uint32_t slo
 	struct trie_draft *draft = draft_of(pool, ref);
 
 	if (!draft) {
-		uint64_t *word = &trie_direct_slots(pool, ref)[slot];
+		uint64_t *word = slot_word(pool, ref, slot);
 		*word = (uint64_t)next << 32 | (uint32_t)*word;
 		trie_direct_head(pool, ref)->cnt += (uint32_t)delta;
 		return;
@@ -186,46 +206,87 @@ void trie_direct_set_next(struct trie_change *change, uint32_t ref, uint32_t slo
 	draft->cnt += (uint32_t)delta;
 }
 
-void trie_direct_set_own(struct trie_change *change, uint32_t ref, struct trie_at at, uint32_t own,
-			 int delta)
+static void changed_range(const struct trie_change *change, uint32_t ref,
+			  struct trie_draft_range range)
+{
+	struct trie_draft *draft = draft_of(change->pool, ref);
+
+	if (draft)
+		draft->ranges[draft->ranges_cnt++] = range;
+	else
+		slots_fill(change->pool, ref, trie_direct_head(change->pool, ref)->own,
+			   change->family, range);
+}
+
+void trie_direct_set_own(struct trie_change *change, uint32_t ref, uint32_t own, int delta)
 {
 	struct spw_trie_pool *pool = change->pool;
 	struct trie_draft *draft = draft_of(pool, ref);
 	const struct trie_entry *entry = &change->entry;
-	uint32_t first = trie_direct_slot(entry, ref, at.pos, change->family);
-	uint32_t cnt = 1u << (at.pos + SPW_TRIE_SHAPE(ref) - entry->bits);
+	uint32_t end = trie_direct_at(pool, ref).pos + trie_direct_bits(pool, ref);
 
-	if (!draft) {
+	if (draft) {
+		draft->own = own;
+		draft->cnt += (uint32_t)delta;
+	} else {
 		trie_direct_head(pool, ref)->own = own;
 		trie_direct_head(pool, ref)->cnt += (uint32_t)delta;
-		slots_fill(pool, ref, at, change->family, first, cnt);
-		return;
 	}
-	draft->own = own;
-	draft->cnt += (uint32_t)delta;
-	draft->ranges[draft->ranges_cnt++] = (struct trie_draft_range){first, cnt};
+	changed_range(change, ref,
+		      (struct trie_draft_range){trie_direct_slot(pool, ref, entry, change->family),
+						1u << (end - entry->bits)});
+}
+
+void trie_direct_set_outside(struct trie_change *change, uint32_t ref, uint32_t next, int delta)
+{
+	const struct spw_trie_pool *pool = change->pool;
+	const struct trie_entry *entry = &change->entry;
+	struct trie_at at = trie_direct_at(pool, ref);
+
+	trie_direct_set_next(change, ref, trie_direct_outside(pool, ref), next, delta);
+	if (trie_key_order(trie_mask(at.key, entry->bits), entry->key) == 0)
+		changed_range(change, ref,
+			      (struct trie_draft_range){0, trie_direct_outside(pool, ref)});
 }
 
 /* ---- publishing --------------------------------------------------------------------------- */
 
-void trie_direct_paint(uint32_t ref, struct trie_at at, unsigned int family,
+void trie_direct_paint(const struct spw_trie_pool *pool, uint32_t ref, unsigned int family,
 		       const struct trie_entries *own, uint32_t *leaves)
 {
-	uint32_t end = at.pos + SPW_TRIE_SHAPE(ref);
+	uint32_t end = trie_direct_at(pool, ref).pos + trie_direct_bits(pool, ref);
 
 	for (uint32_t i = 0; i < own->cnt; i++) {
 		const struct trie_entry *entry = &own->at[i];
-		uint32_t first = trie_direct_slot(entry, ref, at.pos, family);
+		uint32_t first = trie_direct_slot(pool, ref, entry, family);
 		for (uint32_t k = 0; k < 1u << (end - entry->bits); k++)
 			leaves[first + k] = entry->leaf;
 	}
+}
+
+int trie_direct_leaves(const struct spw_trie_pool *pool, uint32_t ref, unsigned int family,
+		       uint32_t **leaves)
+{
+	uint32_t slots = trie_direct_outside(pool, ref);
+	uint32_t cover = trie_direct_cover(pool, ref, family);
+	struct trie_entries own = {0};
+	int error =
+		trie_collect(pool, trie_direct_own(pool, ref), (struct trie_at){0}, family, &own);
+
+	*leaves = error ? NULL : malloc(slots * sizeof(**leaves));
+	for (uint32_t slot = 0; *leaves && slot < slots; slot++)
+		(*leaves)[slot] = cover;
+	if (*leaves)
+		trie_direct_paint(pool, ref, family, &own, *leaves);
+	free(own.at);
+	return *leaves ? 0 : -ENOMEM;
 }
 
 void trie_direct_store(const struct spw_trie_pool *pool, uint32_t ref, const uint32_t *leaves)
 {
 	uint64_t *slots = trie_direct_slots(pool, ref);
 
-	for (uint32_t slot = 0; slot < slots_of(ref); slot++)
+	for (uint32_t slot = 0; slot < trie_direct_outside(pool, ref); slot++)
 		slot_store(&slots[slot], leaves[slot], (uint32_t)(slots[slot] >> 32));
 }
 
@@ -235,7 +296,6 @@ void trie_direct_store(const struct spw_trie_pool *pool, uint32_t ref, const uin
 
 int trie_draft_seal(const struct spw_trie_pool *pool, struct trie_draft *draft)
 {
-	struct trie_entries own = {0};
 	uint64_t slots = 0;
 
 	free(draft->leaves); /* of a seal that found no room in the limbo */
@@ -244,29 +304,30 @@ int trie_draft_seal(const struct spw_trie_pool *pool, struct trie_draft *draft)
 		slots += draft->ranges[i].cnt;
 	if (draft->ref == 0 || slots <= LOOK_UP_MAX)
 		return 0;
-	draft->leaves = calloc(slots_of(draft->ref), sizeof(*draft->leaves));
-	int error = draft->leaves ? trie_collect(pool, draft->own, (struct trie_at){0},
-						 draft->family, &own)
-				  : -ENOMEM;
-	if (error == 0)
-		trie_direct_paint(draft->ref, draft->at, draft->family, &own, draft->leaves);
-	free(own.at);
-	return error;
+	return trie_direct_leaves(pool, draft->ref, draft->family, &draft->leaves);
 }
 
-static void publish_slot(const struct spw_trie_pool *pool, const struct trie_draft *draft,
-			 const struct trie_draft_slot *changed)
+/* Each slot is stored once, though its leaf and what is below change together. */
+static void publish_slots(const struct spw_trie_pool *pool, const struct trie_draft *draft)
 {
-	uint32_t slot = changed->slot1 - 1;
-	uint64_t *word = &trie_direct_slots(pool, draft->ref)[slot];
-	uint32_t leaf = (uint32_t)*word;
+	uint32_t outside = trie_direct_outside(pool, draft->ref);
+	uint32_t cover = draft->ranges_cnt && !draft->leaves
+				 ? trie_direct_cover(pool, draft->ref, draft->family)
+				 : 0;
 
-	if (draft->leaves)
-		leaf = draft->leaves[slot];
-	else if (draft->ranges_cnt)
-		leaf = own_leaf(pool, draft->own, slot_key(draft->at, draft->ref, slot),
-				draft->family);
-	slot_store(word, leaf, changed->ref);
+	for (uint32_t i = 0; i < draft->slots_room; i++) {
+		const struct trie_draft_slot *changed = &draft->slots[i];
+		uint32_t slot = changed->slot1 - 1;
+		if (changed->slot1 == 0)
+			continue;
+		uint64_t *word = slot_word(pool, draft->ref, slot);
+		uint32_t leaf = (uint32_t)*word;
+		if (draft->leaves && slot != outside)
+			leaf = draft->leaves[slot];
+		else if (draft->ranges_cnt && slot != outside)
+			leaf = slot_leaf(pool, draft->ref, draft->own, cover, slot, draft->family);
+		slot_store(word, leaf, changed->ref);
+	}
 }
 
 void trie_draft_publish(struct spw_trie_pool *pool, struct trie_draft *draft)
@@ -278,15 +339,11 @@ void trie_draft_publish(struct spw_trie_pool *pool, struct trie_draft *draft)
 	head = trie_direct_head(pool, draft->ref);
 	head->own = draft->own;
 	head->cnt = draft->cnt;
-	/* Once for each slot, though its leaf and what is below change together. */
-	for (uint32_t i = 0; i < draft->slots_room; i++)
-		if (draft->slots[i].slot1)
-			publish_slot(pool, draft, &draft->slots[i]);
+	publish_slots(pool, draft);
 	if (draft->leaves)
 		trie_direct_store(pool, draft->ref, draft->leaves);
 	for (uint32_t i = 0; i < draft->ranges_cnt && !draft->leaves; i++)
-		slots_fill(pool, draft->ref, draft->at, draft->family, draft->ranges[i].first,
-			   draft->ranges[i].cnt);
+		slots_fill(pool, draft->ref, draft->own, draft->family, draft->ranges[i]);
 	pool->born[SPW_TRIE_INDEX(draft->ref)] = 0;
 	trie_draft_free(draft);
 }

@@ -5,9 +5,12 @@
  *	trie.c		insert, remove, clear: which blocks a change replaces
  *	trie_block.c	lists and nodes read from and written to the pool; blocks made and given up
  *	trie_direct.c	direct tables: slots and what a transaction wants of them
- *	trie_build.c	a trie as a list of its prefixes, and a list of prefixes as a trie: its
- *shape trie_txn.c	the pool, transactions and what they leave to the limbo trie_read.c get,
- *walk, mark
+ *	trie_collect.c	a trie as a list of its prefixes
+ *	trie_plan.c	which direct table a list of prefixes deserves
+ *	trie_build.c	a list of prefixes as a trie: its shape
+ *	trie_txn.c	the pool, transactions and what they leave to the limbo
+ *	trie_read.c	get, walk
+ *	trie_mark.c	the tries that an earlier control left
  *
  * Private to them. Control's one thread.
  */
@@ -131,7 +134,7 @@ static inline uint64_t *trie_words(const struct spw_trie_pool *pool, uint32_t re
 
 static inline bool trie_is_direct(uint32_t ref)
 {
-	return SPW_TRIE_SHAPE(ref) < SPW_TRIE_NODE;
+	return SPW_TRIE_SHAPE(ref) == SPW_TRIE_DIRECT;
 }
 
 static inline bool trie_is_list(uint32_t ref) /* or a guard */
@@ -237,14 +240,13 @@ struct trie_at {
 struct trie_draft {
 	uint32_t ref; /* 0: the table has gone */
 	unsigned int family;
-	struct trie_at at;
 	uint32_t own, cnt;
 	/* Changed slots: 1 + slot and its new ref, hashed by slot. A power of two of them. */
 	struct trie_draft_slot {
 		uint32_t slot1, ref;
 	} * slots;
 	uint32_t slots_cnt, slots_room;
-	/* Ranges of slots over which a prefix of `own` changed: their leaves are looked up anew. */
+	/* Ranges of slots over which a prefix changed: their leaves are looked up anew. */
 	struct trie_draft_range {
 		uint32_t first, cnt;
 	} * ranges;
@@ -263,25 +265,66 @@ static inline uint64_t *trie_direct_slots(const struct spw_trie_pool *pool, uint
 	return trie_words(pool, ref) + SPW_TRIE_UNIT_WORDS;
 }
 
+static inline uint32_t trie_direct_bits(const struct spw_trie_pool *pool, uint32_t ref)
+{
+	return (uint32_t)__builtin_ctz(SPW_TRIE_FORM_SLOTS(trie_direct_head(pool, ref)->form));
+}
+
+/* Where its bits begin: where the table stands, or behind bits that it skips. */
+static inline struct trie_at trie_direct_at(const struct spw_trie_pool *pool, uint32_t ref)
+{
+	const struct spw_trie_direct_head *head = trie_direct_head(pool, ref);
+
+	return (struct trie_at){{head->base[0], head->base[1]},
+				SPW_TRIE_FORM_END(head->form) - trie_direct_bits(pool, ref)};
+}
+
+/* The number of the slot for what is outside of the table. */
+static inline uint32_t trie_direct_outside(const struct spw_trie_pool *pool, uint32_t ref)
+{
+	return SPW_TRIE_FORM_SLOTS(trie_direct_head(pool, ref)->form);
+}
+
+static inline bool trie_direct_skips(const struct spw_trie_pool *pool, uint32_t ref)
+{
+	return trie_direct_at(pool, ref).pos > trie_direct_head(pool, ref)->pos;
+}
+
+/* Whether an entry of the trie stands in the table, not outside. */
+static inline bool trie_direct_holds(const struct spw_trie_pool *pool, uint32_t ref,
+				     const struct trie_entry *entry)
+{
+	struct trie_at at = trie_direct_at(pool, ref);
+
+	return !trie_direct_skips(pool, ref) || trie_inside(entry, at.key, at.pos);
+}
+
 /* The table as the open transaction has it. */
 uint32_t trie_direct_own(const struct spw_trie_pool *pool, uint32_t ref);
 uint32_t trie_direct_cnt(const struct spw_trie_pool *pool, uint32_t ref);
 uint32_t trie_direct_next(const struct spw_trie_pool *pool, uint32_t ref, uint32_t slot);
-/* The slot of the way to a prefix or, where it ends within the table, its first one. */
-uint32_t trie_direct_slot(const struct trie_entry *entry, uint32_t ref, uint32_t pos,
-			  unsigned int family);
+/* The slot of the way to a prefix that it holds or, where that ends within it, its first one. */
+uint32_t trie_direct_slot(const struct spw_trie_pool *pool, uint32_t ref,
+			  const struct trie_entry *entry, unsigned int family);
 
 /* Makes room for one change of the table: of a slot or of `own`. 0 or -ENOMEM. */
-int trie_direct_ready(struct trie_change *change, uint32_t ref, struct trie_at at);
-/* That change; delta: by how many prefixes the table has more. They cannot fail. */
+int trie_direct_ready(struct trie_change *change, uint32_t ref);
+/* That change; delta: by how many prefixes the table has more. They cannot fail. The entry of a
+ * change outside may cover the table. */
 void trie_direct_set_next(struct trie_change *change, uint32_t ref, uint32_t slot, uint32_t next,
 			  int delta);
-void trie_direct_set_own(struct trie_change *change, uint32_t ref, struct trie_at at, uint32_t own,
-			 int delta);
+void trie_direct_set_own(struct trie_change *change, uint32_t ref, uint32_t own, int delta);
+void trie_direct_set_outside(struct trie_change *change, uint32_t ref, uint32_t next, int delta);
 /* Puts the leaf of each prefix of `own`, in the order of a walk, over all the slots that it covers:
- * of those that cover a slot the longest comes last. leaves: one to a slot, 0 at first. */
-void trie_direct_paint(uint32_t ref, struct trie_at at, unsigned int family,
+ * of those that cover a slot the longest comes last. leaves: one to a slot. */
+void trie_direct_paint(const struct spw_trie_pool *pool, uint32_t ref, unsigned int family,
 		       const struct trie_entries *own, uint32_t *leaves);
+/* The leaf of the longest prefix outside that covers the whole table, 0: none. */
+uint32_t trie_direct_cover(const struct spw_trie_pool *pool, uint32_t ref, unsigned int family);
+/* Looks all leaves up: those of `own`, and behind them that of the cover. 0 or -ENOMEM; *leaves is
+ * the caller's to free. */
+int trie_direct_leaves(const struct spw_trie_pool *pool, uint32_t ref, unsigned int family,
+		       uint32_t **leaves);
 /* Stores leaves where the slots have others. */
 void trie_direct_store(const struct spw_trie_pool *pool, uint32_t ref, const uint32_t *leaves);
 
@@ -292,6 +335,31 @@ void trie_draft_publish(struct spw_trie_pool *pool, struct trie_draft *draft);
 void trie_draft_free(struct trie_draft *draft);
 
 /* ---- whole tries -------------------------------------------------------------------------- */
+
+/* Which tables a place in a trie may have:
+ *   TRIE_TOP, TRIE_OUTSIDE	at the top, and outside of a table there: any. Their slots change
+ *in place, so that a short prefix does not copy them.
+ *   TRIE_BELOW			in such a table's slot: a small one, copied as lists and nodes are.
+ *So a destination's routes change in one store: its slot's. TRIE_DEEP			none. */
+enum trie_place { TRIE_DEEP, TRIE_BELOW, TRIE_OUTSIDE, TRIE_TOP };
+
+/* Tables above so many bits are made for so many prefixes that memory counts more than time. */
+#define TRIE_BELOW_BITS_MAX 15u
+
+/* The place in a table's slots, and outside of it. */
+static inline enum trie_place trie_place_below(enum trie_place place, uint32_t bits)
+{
+	return place >= TRIE_OUTSIDE && bits <= TRIE_BELOW_BITS_MAX ? TRIE_BELOW : TRIE_DEEP;
+}
+
+static inline enum trie_place trie_place_outside(enum trie_place place)
+{
+	return place == TRIE_TOP ? TRIE_OUTSIDE : TRIE_DEEP;
+}
+
+/* The leaf of exactly this prefix in the trie at `ref`, behind `pos` bits; 0: it is not there. */
+uint32_t trie_find(const struct spw_trie_pool *pool, uint32_t ref, uint32_t pos,
+		   const struct trie_entry *entry, unsigned int family);
 
 /* Adds every prefix of a block at `at` and below to entries. 0 or -ENOMEM. */
 int trie_collect(const struct spw_trie_pool *pool, uint32_t ref, struct trie_at at,
@@ -307,15 +375,26 @@ uint32_t trie_count(const struct spw_trie_pool *pool, uint32_t ref, unsigned int
 /* Gives up a block and all below. 0 or -ENOMEM. */
 int trie_all_gone(struct trie_change *change, uint32_t ref);
 
-/* Below that a node does: about 48 prefixes fill it and a few lists. */
-#define TRIE_DIRECT_CNT_MIN 48u
+/* The first of the entries within the first `bits` bits of `key`, and longer, and how many. */
+uint32_t trie_within(const struct trie_entry *at, uint32_t cnt, struct spw_trie_key key,
+		     uint32_t bits, uint32_t *first);
 
-/* The bits of the direct table that so many prefixes at `pos` deserve, 0: none. */
-uint32_t trie_direct_bits(uint32_t cnt, uint32_t pos, unsigned int family);
+/* The direct table that a set of prefixes gets. */
+struct trie_plan {
+	uint32_t skip, bits; /* bits 0: none */
+	struct spw_trie_key base;
+};
+void trie_plan(const struct spw_trie_pool *pool, const struct trie_entry *at, uint32_t cnt,
+	       uint32_t pos, unsigned int family, enum trie_place place, struct trie_plan *plan);
+/* Whether so many prefixes may get one. */
+bool trie_plan_wanted(const struct spw_trie_pool *pool, uint32_t cnt, unsigned int family,
+		      enum trie_place place);
+/* The scale of a number of prefixes: a table is made anew when it has grown to another. */
+uint32_t trie_plan_scale(uint32_t cnt);
 
 /* Makes a trie of cnt prefixes, all within the first `pos` bits of each other and longer, or as
- * long at pos 0. top: direct tables are welcome. */
+ * long at pos 0. */
 int trie_build(struct trie_change *change, const struct trie_entry *at, uint32_t cnt, uint32_t pos,
-	       bool top, uint32_t *ref);
+	       enum trie_place place, uint32_t *ref);
 
 #endif

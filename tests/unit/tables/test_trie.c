@@ -174,16 +174,16 @@ static void chain_run(unsigned int family, const uint8_t addr[16], int step)
 	}
 	fixture_commit(&fixture, txn, &published, root);
 
-	txn = fixture_begin(&fixture);
 	for (unsigned int i = 0; i < cnt; i++) {
 		unsigned int bits = step == 1 ? i : step == -1 ? width - i : i * 5 % cnt;
 		struct spw_prefix prefix = prefix_cut(family, addr, bits);
+		txn = fixture_begin(&fixture);
 		assert_int_equal(spw_trie_remove(txn, &root, &prefix), 0);
+		fixture_commit(&fixture, txn, &published, root);
 		there[bits] = false;
 		chain_check(&fixture, root, family, addr, there);
 	}
 	assert_int_equal(root, 0);
-	fixture_commit(&fixture, txn, &published, root);
 	assert_int_equal(fixture_usage(&fixture).units_used, 0);
 	fixture_close(&fixture);
 }

@@ -122,7 +122,7 @@ static void test_restart(void **state)
 static uint32_t damage_list(__u64 *word, uint32_t root, int damage)
 {
 	const uint32_t roots[DAMAGES] = {root, SPW_TRIE_REF(SPW_TRIE_LIST, UNITS),
-					 SPW_TRIE_REF(22, 1),
+					 SPW_TRIE_REF(21, 1),
 					 SPW_TRIE_REF(SPW_TRIE_LIST + 2, SPW_TRIE_INDEX(root))};
 
 	if (damage < 4)
@@ -199,7 +199,31 @@ static uint32_t damage_direct(__u64 *word, uint32_t root, int damage)
 				word[8] = word[i];
 		break;
 	case 5: /* more slots than there are units */
-		return SPW_TRIE_REF(20, SPW_TRIE_INDEX(root));
+		word[6] = SPW_TRIE_FORM(20, 20);
+		break;
+	}
+	return root;
+}
+
+/* The head of one that skips bits. */
+static uint32_t damage_skipping(__u64 *word, uint32_t root, int damage)
+{
+	switch (damage) {
+	case 1: /* bits that end behind the address */
+		word[6] += 27 << 16;
+		break;
+	case 2: /* a shift that does not fit the bits */
+		word[6]++;
+		break;
+	case 3: /* a base that has bits of the slots */
+		word[4] |= 1ull << 41;
+		break;
+	case 4: /* outside is a ring */
+		word[7] = (__u64)root << 32;
+		break;
+	case 5: /* no power of two of slots */
+		word[6] += 1ull << 32;
+		break;
 	}
 	return root;
 }
@@ -213,14 +237,30 @@ static const struct shape {
 	{SPW_TRIE_LIST, 5, 1u << 24, 16, damage_list},
 	{SPW_TRIE_GUARD, 40, 1u << 8, 24, damage_guard},
 	{SPW_TRIE_NODE, 40, 1u << 26, 6, damage_node},
-	{6, 100, 1u << 25, 16, damage_direct},
+	{SPW_TRIE_DIRECT, 100, 1u << 25, 16, damage_direct},
+	{SPW_TRIE_DIRECT, 40, 1u << 8, 24, damage_skipping},
 };
+
+/* Takes so much of the pool that no direct tables are made of few prefixes. */
+static void fill_quarter(struct fixture *fixture)
+{
+	uint32_t root = 0, published = 0;
+	uint64_t seed = 8;
+	struct spw_trie_txn *txn = fixture_begin(fixture);
+
+	while (fixture_usage(fixture).units_used <= UNITS / 4)
+		fill(fixture, txn, &root, 6, &seed, 100);
+	fixture_commit(fixture, txn, &published, root);
+	assert_true(fixture_usage(fixture).units_used > UNITS / 4);
+}
 
 static uint32_t shape_build(struct fixture *fixture, const struct shape *shape)
 {
 	uint32_t root = 0, published = 0;
-	struct spw_trie_txn *txn = fixture_begin(fixture);
 
+	if (shape->shape != SPW_TRIE_DIRECT)
+		fill_quarter(fixture);
+	struct spw_trie_txn *txn = fixture_begin(fixture);
 	for (uint32_t i = 0; i < shape->cnt; i++) {
 		uint32_t addr_be = htonl(i * shape->step | (shape->cnt == 100 ? i << 16 : 0));
 		struct spw_prefix prefix = {.family = 4, .bits = shape->bits};
@@ -228,8 +268,8 @@ static uint32_t shape_build(struct fixture *fixture, const struct shape *shape)
 		assert_int_equal(spw_trie_insert(txn, &root, &prefix, i + 1, false), 0);
 	}
 	fixture_commit(fixture, txn, &published, root);
-	if (shape->shape == 6)
-		assert_int_equal(SPW_TRIE_SHAPE(root), 6);
+	if (shape->shape == SPW_TRIE_DIRECT)
+		assert_int_equal(SPW_TRIE_SHAPE(root), SPW_TRIE_DIRECT);
 	else
 		assert_in_range(SPW_TRIE_SHAPE(root), shape->shape, shape->shape | 3);
 	return root;
@@ -277,13 +317,13 @@ static void test_restart_sets_slots_right(void **state)
 	insert(txn, &root, "0.0.0.0/0", 7);
 	insert(txn, &root, "64.0.0.0/2", 8);
 	fixture_commit(&fixture, txn, &published, root);
-	assert_true(SPW_TRIE_SHAPE(root) < SPW_TRIE_NODE);
+	assert_int_equal(SPW_TRIE_SHAPE(root), SPW_TRIE_DIRECT);
 	struct spw_trie_unit *image = malloc(fixture.units_max * sizeof(*image));
 	assert_non_null(image);
 	memcpy(image, fixture.units, fixture.units_max * sizeof(*image));
 
 	__u64 *word = fixture.units[SPW_TRIE_INDEX(root)].word;
-	word[1] = 5;                           /* prefixes in all are counted anew */
+	word[0] = (__u32)word[0] | 5ull << 32; /* prefixes in all are counted anew */
 	word[8] = word[8] >> 32 << 32;         /* the first slot */
 	word[24] = (word[24] >> 32 << 32) | 9; /* and one in the second quarter */
 	spw_trie_pool_destroy(fixture.pool);
@@ -291,7 +331,6 @@ static void test_restart_sets_slots_right(void **state)
 	assert_int_equal(spw_trie_mark(fixture.pool, root, 4), 0);
 	spw_trie_marked(fixture.pool);
 	assert_int_equal(fixture_count(&fixture, root, 4), 102);
-	word[1] = image[SPW_TRIE_INDEX(root)].word[1];
 	assert_memory_equal(image, fixture.units, fixture.units_max * sizeof(*image));
 	free(image);
 	fixture_close(&fixture);
