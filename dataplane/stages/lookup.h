@@ -26,4 +26,23 @@ static inline __u32 spw_lookup(const struct spw_trie *trie, __u32 root, uint32_t
 	return spw_lookup_any(trie, root, family, address);
 }
 
+/* Lookups of a burst that are done together: in tables that are too large for the caches a lookup
+ * alone waits for each of its lines (ebpf/trie_bulk.h). Of one family. */
+struct spw_lookups {
+	uint32_t cnt;
+	uint8_t place[SPW_BURST_MAX]; /* in the burst */
+	__u32 root[SPW_BURST_MAX];
+	struct spw_trie_key key[SPW_BURST_MAX];
+};
+
+/* Whether a trie's lookups gain from that. */
+bool spw_lookup_is_far(const struct spw_trie *trie, __u32 root);
+
+void spw_lookups_add(struct spw_lookups *lookups, __u32 root, uint32_t family,
+		     const uint8_t *address, uint32_t place);
+
+/* Writes each one's leaf to its place. */
+void spw_lookups_run(const struct spw_trie *trie, const struct spw_lookups *lookups,
+		     uint32_t family, __u32 leaf[SPW_BURST_MAX]);
+
 #endif

@@ -14,29 +14,48 @@
 struct tenant_routes {
 	uint32_t tenant;
 	__u32 root[2]; /* IPv4, IPv6 */
+	bool far[2];   /* see spw_lookup_is_far */
 };
 
-static struct tenant_routes open_tenant(const struct spw_lane *lane, uint32_t tenant)
+static __attribute__((noinline)) struct tenant_routes open_tenant(const struct spw_lane *lane,
+								  uint32_t tenant)
 {
-	struct tenant_routes routes = {tenant, {0, 0}};
+	struct tenant_routes routes = {tenant, {0, 0}, {false, false}};
 
 	/* Pairs with control's release store when it publishes a changed trie. */
-	for (uint32_t k = 0; tenant < lane->tables.tenants_max && k < 2; k++)
+	for (uint32_t k = 0; tenant < lane->tables.tenants_max && k < 2; k++) {
 		routes.root[k] = __atomic_load_n(&lane->tables.tenants[tenant].route_root[k],
 						 __ATOMIC_ACQUIRE);
+		routes.far[k] = spw_lookup_is_far(&lane->tables.routes, routes.root[k]);
+	}
 	return routes;
 }
 
-/* IPv4 and IPv6 alike: the leaf of packet i's destination in its tenant's routes. */
-static inline __u32 lookup(const struct spw_lane *lane, const struct spw_burst *burst, uint32_t i,
-			   struct tenant_routes *routes)
+/* IPv4 and IPv6 alike: the leaves of the packets' destinations in their tenants' routes. */
+static inline void lookup_all(const struct spw_lane *lane, const struct spw_burst *burst,
+			      __u32 leaf[SPW_BURST_MAX])
 {
-	uint32_t family = burst->family[i];
+	struct tenant_routes routes = {0}; /* no tenant has id 0 */
+	struct spw_lookups far[2];
 
-	if (spw_unlikely(burst->tenant[i] != routes->tenant))
-		*routes = open_tenant(lane, burst->tenant[i]);
-	return spw_lookup(&lane->tables.routes, routes->root[family != 4], family,
-			  burst->head[i] + (family == 4 ? 16 : 24));
+	far[0].cnt = far[1].cnt = 0;
+	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
+		if (burst->state[i] != SPW_AT_ROUTE)
+			continue;
+		if (spw_unlikely(burst->tenant[i] != routes.tenant))
+			routes = open_tenant(lane, burst->tenant[i]);
+		uint32_t family = burst->family[i], six = family != 4;
+		const uint8_t *address = burst->head[i] + (six ? 24 : 16);
+		if (spw_unlikely(routes.far[six]))
+			spw_lookups_add(&far[six], routes.root[six], family, address, i);
+		else
+			leaf[i] =
+				spw_lookup(&lane->tables.routes, routes.root[six], family, address);
+	}
+	for (uint32_t six = 0; six < 2; six++) {
+		if (far[six].cnt)
+			spw_lookups_run(&lane->tables.routes, &far[six], six ? 6 : 4, leaf);
+	}
 }
 
 /* Reads a neighbor's word, once. False: unknown id (0 is one), or no MAC to send to. */
@@ -222,13 +241,9 @@ static __attribute__((noinline)) void prefetch_tunnels(const struct spw_lane *la
 void spw_stage_route(struct spw_lane *lane, struct spw_burst *burst)
 {
 	struct spw_port_seen seen = SPW_PORT_UNSEEN;
-	struct tenant_routes routes = {0}; /* no tenant has id 0 */
 	__u32 leaf[SPW_BURST_MAX];
 
-	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {
-		if (burst->state[i] == SPW_AT_ROUTE)
-			leaf[i] = lookup(lane, burst, i, &routes);
-	}
+	lookup_all(lane, burst, leaf);
 	if (spw_sas_far(lane->sas))
 		prefetch_tunnels(lane, burst, leaf);
 	for (uint32_t i = 0, cnt = burst->cnt; i < cnt; i++) {

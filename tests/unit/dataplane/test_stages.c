@@ -7,11 +7,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 #include <rte_ring.h>
 
+#include "dataplane/stages/lookup.h"
 #include "tests/unit/dataplane/arena_double.h"
 #include "tests/unit/dataplane/world.h"
 
@@ -374,6 +377,59 @@ static void outer_extensions(void **state)
 				 SPW_DROP_OUTER_BAD);
 }
 
+/* Tenant 1 gets 20,000 networks, 20.0.0.0/24 and on, into tunnels 1 to 3 in turn: so large a table
+ * is asked for a burst at once, among packets of a tenant with a small one. */
+#define LARGE_CNT 20000u
+static void furnish_large(struct world *world)
+{
+	struct world_prefix *prefixes = calloc(LARGE_CNT, sizeof(*prefixes));
+	char(*text)[32] = calloc(LARGE_CNT, sizeof(*text));
+
+	assert_true(prefixes && text);
+	for (uint32_t k = 0; k < LARGE_CNT; k++) {
+		snprintf(text[k], sizeof(text[k]), "%u.%u.%u.0/24", 20 + (k >> 16), k >> 8 & 255,
+			 k & 255);
+		prefixes[k] = (struct world_prefix){text[k], SPW_LEAF(SPW_LEAF_TUNNEL, 1 + k % 3)};
+	}
+	world->tenants[1].route_root[0] = world_trie(world, prefixes, LARGE_CNT);
+	assert_true(spw_lookup_is_far(&world->lane.tables.routes, world->tenants[1].route_root[0]));
+	free(prefixes);
+	free(text);
+}
+
+static void large_table(void **state)
+{
+	struct world *world = *state;
+	struct spw_burst *burst = &world->lane.burst;
+	uint8_t inner[256], frame[WORLD_FRAME_MAX];
+	char to[32];
+
+	furnish_large(world);
+	burst->cnt = SPW_BURST_MAX;
+	for (uint32_t i = 0; i < SPW_BURST_MAX; i++) {
+		uint32_t k = i * 311 % LARGE_CNT, port = i % 3 == 2 ? 2 : 1;
+		snprintf(to, sizeof(to), "20.%u.%u.9", k >> 8, k & 255);
+		uint32_t bytes =
+			world_inner4(inner, "10.9.0.9", port == 2 ? "10.1.0.1" : to, 64, 60);
+		bytes = world_plain(frame, 0, inner, bytes);
+		burst->mbuf[i] = rte_pktmbuf_alloc(world->pool);
+		memcpy(rte_pktmbuf_append(burst->mbuf[i], (uint16_t)bytes), frame, bytes);
+		burst->state[i] = SPW_AT_CLASSIFY;
+		burst->port_in[i] = (uint8_t)port;
+	}
+	world_stages(&world->lane);
+	for (uint32_t i = 0; i < SPW_BURST_MAX; i++) {
+		assert_int_equal(burst->state[i], SPW_AT_TRANSMIT);
+		assert_int_equal(burst->tunnel_out[i],
+				 i % 3 == 2 ? 4 : 1 + i * 311 % LARGE_CNT % 3);
+		rte_pktmbuf_free(burst->mbuf[i]);
+	}
+	struct outcome missing = world_receive(
+		world, 1, frame,
+		world_plain(frame, 0, inner, world_inner4(inner, "10.9.0.9", "99.0.0.1", 64, 60)));
+	assert_int_equal(missing.reason, SPW_DROP_ROUTE_MISSING);
+}
+
 /* A packet for another worker's SA goes to it whole, and through all stages there. */
 static void handed_off(void **state)
 {
@@ -458,6 +514,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(udp_checksum_never_zero, world_setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(full_burst, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(large_table, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(handed_off, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(tables_change, world_setup, world_teardown),
 	};
