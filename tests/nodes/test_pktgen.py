@@ -240,6 +240,9 @@ def test_three_hundred_tunnels_are_two_commands(lab):
 def test_an_interface_that_is_not_the_generators_own_is_refused(lab):
     bench = Bench(lab, tunnels=1)
     node = bench.node.namespace
+    # A link that has come up is running some time later, when the kernel's link watch has seen it.
+    topology.wait_for(lambda: "state UP" in node.run("ip", "link", "show", "lan0").stdout, 5,
+                      "lan0 is running")
     text = pktgen(lab, node, "--tx", "lan0", status=1)
     assert "it has an XDP program already" in text
     bench.gen.run("ip", "link", "set", "gen1", "down")
