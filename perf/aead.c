@@ -13,7 +13,6 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,7 @@
 #include "control/clock.h"
 #include "dataplane/arena.h"
 #include "dataplane/stages/aead.h"
+#include "perf/broken.h"
 #include "perf/timing.h"
 
 #define BURST_PACKETS 64u
@@ -69,19 +69,6 @@ static struct options {
 
 static struct lane lanes[WORKERS_MAX];
 static double tsc_hz;
-
-_Noreturn static void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void broken(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	fprintf(stderr, "spw-bench-aead: ");
-	vfprintf(stderr, format, arguments);
-	fprintf(stderr, "\n");
-	va_end(arguments);
-	exit(1);
-}
 
 /* ---- one burst ------------------------------------------------------------------------------ */
 

@@ -15,7 +15,6 @@
  */
 #include <getopt.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -85,18 +84,6 @@ struct run {
 struct result {
 	double ours, io, seal, open, peer;
 };
-
-void broken(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	fprintf(stderr, "spw-bench-pipeline: ");
-	vfprintf(stderr, format, arguments);
-	fprintf(stderr, "\n");
-	va_end(arguments);
-	exit(1);
-}
 
 static void sweep(void)
 {

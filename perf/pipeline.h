@@ -14,6 +14,7 @@
 #define SPW_PERF_PIPELINE_H
 
 #include "dataplane/crew.h"
+#include "perf/broken.h"
 #include "tests/unit/dataplane/world.h"
 
 #define PORT_WAN 0u
@@ -36,9 +37,6 @@ struct node {
 	struct spw_ports ports; /* both send to a null device */
 	struct spw_crew crew;   /* of one worker */
 };
-
-/* Exits with a sentence on stderr: the measurement cannot be made. */
-_Noreturn void broken(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* pipeline_node.c. After EAL has started; without tunnels, of which node_furnish gives it some and
  * takes away those that it had. */

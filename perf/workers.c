@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -67,18 +66,6 @@ struct __attribute__((aligned(SPW_CACHE_LINE))) shift {
 	const struct order *order;
 	uint64_t packets;
 };
-
-_Noreturn void broken(const char *format, ...)
-{
-	va_list arguments;
-
-	va_start(arguments, format);
-	fprintf(stderr, "spw-bench-workers: ");
-	vfprintf(stderr, format, arguments);
-	fprintf(stderr, "\n");
-	va_end(arguments);
-	exit(1);
-}
 
 /* Processor time of the calling thread. */
 static uint64_t thread_used_ns(void)
