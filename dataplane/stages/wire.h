@@ -70,8 +70,7 @@ static inline uint16_t spw_sum_fold(uint64_t sum)
 /* The ones' complement sum of RFC 1071 over `bytes`, added to `sum`, which is far below 2^64. An
  * odd last byte counts as the high half of a word, so only the last piece may be odd. The words are
  * taken as they lie in memory, eight bytes at a time: the sum's halves change places with those of
- * its words. 1440 bytes take 140 cycles where
- * words of four bytes, turned one by one, took 550. */
+ * its words. 1440 bytes take 140 cycles where words of four bytes, turned one by one, took 550. */
 static inline uint64_t spw_sum(const uint8_t *at, uint32_t bytes, uint64_t sum)
 {
 	uint64_t even = 0, odd = 0, word[2], last = 0;
