@@ -27,6 +27,11 @@
 
 #include "ebpf/tables.h"
 
+/* In the node's run folder, beside the socket. A dataplane holds it by flock(2) from before it maps
+ * the tables until its process ends, so that a starting control can tell whether a worker may still
+ * read them. */
+#define SPW_HANDOVER_LOCK "dataplane.lock"
+
 #define SPW_HANDOVER_VERSION 2u
 #define SPW_KEY_BYTES_MAX 32u
 #define SPW_SALT_BYTES 4u

@@ -2,9 +2,11 @@
 #include "dataplane/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -18,7 +20,7 @@ int spw_link_init(struct spw_link *link, const char *node)
 {
 	const char *base = secure_getenv("SPW_RUN_DIR");
 
-	*link = (struct spw_link){.fd = -1};
+	*link = (struct spw_link){.fd = -1, .lock_fd = -1};
 	int bytes = snprintf(link->path, sizeof(link->path), "%s/%s/dataplane.sock",
 			     base ? base : "/run/spillway", node);
 	if (bytes < 0 || (size_t)bytes >= sizeof(link->path))
@@ -36,6 +38,16 @@ void spw_link_close(struct spw_link *link)
 		close(link->fd);
 	link->fd = -1;
 	link->ready = false;
+}
+
+int spw_link_lock(struct spw_link *link)
+{
+	const int folder_chars = (int)(strrchr(link->path, '/') - link->path);
+	char path[sizeof(link->path) + sizeof(SPW_HANDOVER_LOCK)];
+
+	snprintf(path, sizeof(path), "%.*s/" SPW_HANDOVER_LOCK, folder_chars, link->path);
+	link->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	return link->lock_fd < 0 || flock(link->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
 static int check_peer(int fd)

@@ -18,6 +18,7 @@ struct spw_link {
 	char path[108];
 	uint64_t instance; /* of this process, never 0 */
 	int fd;            /* -1: not connected */
+	int lock_fd;       /* -1: not taken; never closed after that */
 	bool ready;        /* READY was said on this connection */
 };
 
@@ -40,6 +41,10 @@ int spw_link_init(struct spw_link *link, const char *node);
  * no waiting. -EPERM: somebody else's socket. */
 int spw_link_connect(struct spw_link *link);
 void spw_link_close(struct spw_link *link);
+
+/* Takes SPW_HANDOVER_LOCK for the rest of the process's life. -EWOULDBLOCK: another dataplane has
+ * the node's tables mapped. */
+int spw_link_lock(struct spw_link *link);
 
 /*
  * Takes the next message without waiting. Descriptors come with SETUP alone; fds_cnt says how many

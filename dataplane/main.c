@@ -29,8 +29,8 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_NOT_UNDERSTOOD = 2 };
 
 /*
  * Memory of one SA and direction in the arena. With OpenSSL an outbound SA takes 1600 bytes, an
- * inbound one 2112 with the window of 2048 and 3648 with the largest, both together so at most 5248;
- * with ipsec-mb each takes 384 less. OpenSSL itself took 656 KiB (3.0.22).
+ * inbound one 2112 with the window of 2048 and 3648 with the largest, both together so at most
+ * 5248; with ipsec-mb each takes 384 less. OpenSSL itself took 656 KiB (3.0.22).
  */
 #define ARENA_SA_BYTES 3072u
 #define ARENA_OWN_BYTES (2u << 20)
@@ -172,7 +172,14 @@ static int start_privileged(struct spw_service *service, const int fds[SPW_MAP_C
 {
 	const struct spw_msg_setup *setup = &service->setup;
 
-	int error = spw_tables_map(&service->tables, fds, why, WHY_BYTES);
+	int error = spw_link_lock(&service->link);
+	if (error)
+		snprintf(why, WHY_BYTES,
+			 "cannot lock " SPW_HANDOVER_LOCK " beside %s: %s; does another "
+			 "dataplane of the node run?",
+			 service->link.path, strerror(-error));
+	else
+		error = spw_tables_map(&service->tables, fds, why, WHY_BYTES);
 	/* The mappings stay; without the descriptors nobody can map the tables writable. */
 	for (uint32_t i = 0; i < SPW_MAP_CNT; i++)
 		close(fds[i]);

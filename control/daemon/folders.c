@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/handover.h"
+
 #define GROUP_NAME "spillway"
 #define RUN_VARIABLE "SPW_RUN_DIR"
 #define RUN_BASE "/run/spillway"
@@ -151,6 +153,21 @@ int spw_folders_lock(struct spw_node *node, struct spw_error *error)
 	}
 	close(fd);
 	return err;
+}
+
+bool spw_folders_dataplane_lives(const struct spw_node *node)
+{
+	char path[128];
+	bool lives;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" SPW_HANDOVER_LOCK, node->run_dir);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return errno != ENOENT;
+	lives = flock(fd, LOCK_EX | LOCK_NB) < 0;
+	close(fd);
+	return lives;
 }
 
 int spw_folders_remove_run(struct spw_node *node, struct spw_error *error)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * folders.h - where a node keeps its files, and the lock that makes its control the only one.
+ * folders.h - where a node keeps its files, and the locks that show who runs.
  *
- *	/run/spillway/<node>/        sockets, journal, lock    (base: SPW_RUN_DIR)
+ *	/run/spillway/<node>/        sockets, journal, locks   (base: SPW_RUN_DIR)
  *	/var/lib/spillway/<node>/    epoch, reserves           (base: SPW_STATE_DIR)
  *	/sys/fs/bpf/spillway/<node>/ tables                    (base: SPW_BPFFS_DIR)
  *
@@ -28,6 +28,9 @@ int spw_folders_make(struct spw_node *node, struct spw_error *error);
 /* Locks the node for this process until it ends. Returns the descriptor, or -EBUSY with the other
  * control's pid in the error. */
 int spw_folders_lock(struct spw_node *node, struct spw_error *error);
+
+/* Whether a dataplane runs that has the node's tables mapped. In doubt: true. */
+bool spw_folders_dataplane_lives(const struct spw_node *node);
 
 /* Removes the run folder and what is in it. */
 int spw_folders_remove_run(struct spw_node *node, struct spw_error *error);

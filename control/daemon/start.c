@@ -2,9 +2,7 @@
 /* start.c - see start.h. The order of the steps is the point of this file. */
 #include "control/daemon/start.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -29,8 +27,9 @@
 /* Entries that may wait for a grace period: some for each of 10,000 single changes within the 20 ms
  * that a period may take. */
 #define LIMBO_MAX 65536u
-#define DRAIN_TIMEOUT_MS 300       /* a period takes about 10 ms, a busy machine ten times that */
-#define DRAIN_LONG_TIMEOUT_MS 5000 /* a worker may wait for a core */
+/* A period takes about 10 ms, a busy machine ten times that, and a worker may wait for a core. */
+#define DRAIN_TIMEOUT_MS 5000
+#define STOP_DRAIN_TIMEOUT_MS 300 /* whoever presses Ctrl-C waits; the next start does the rest */
 
 /* Control messages let through to our socket. A tunnel sends 5 a second at most while it agrees
  * with its peer, so that 40 tunnels between two nodes start at once; each message costs control one
@@ -72,52 +71,20 @@ static int start_grace(struct spw_node *node, struct spw_error *error)
 	return 0;
 }
 
-/* Whether /proc shows a dataplane of this node. */
-static bool dataplane_runs(const struct spw_node *node)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *entry;
-	bool found = false;
-
-	while (proc && !found && (entry = readdir(proc))) {
-		char path[300], args[512], wanted[80];
-		ssize_t bytes;
-		int fd;
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		bytes = fd < 0 ? -1 : read(fd, args, sizeof(args) - 1);
-		if (fd >= 0)
-			close(fd);
-		if (bytes <= 0)
-			continue;
-		for (ssize_t i = 0; i < bytes; i++)
-			args[i] = args[i] ? args[i] : ' ';
-		args[bytes] = '\0';
-		snprintf(wanted, sizeof(wanted), "--node %s ", node->name);
-		found = strstr(args, "spillway-dataplane ") && strstr(args, wanted);
-	}
-	if (proc)
-		closedir(proc);
-	return found;
-}
-
 /* Tables taken up: what an earlier control had in its limbo may be in use by a worker still. Rows
- * of a dataplane that died together with control would hold this up for ever. */
+ * of a dataplane that died together with control would hold this up for ever, even when the next
+ * dataplane waits already: it has no tables yet. */
 static int await_workers(struct spw_node *node, struct spw_error *error)
 {
-	if (spw_grace_drain(node->grace, DRAIN_TIMEOUT_MS) == 0)
-		return 0;
-	if (!dataplane_runs(node))
+	if (!spw_folders_dataplane_lives(node))
 		spw_grace_workers_gone(node->grace, 0);
-	if (spw_grace_drain(node->grace, DRAIN_LONG_TIMEOUT_MS) == 0)
+	if (spw_grace_drain(node->grace, DRAIN_TIMEOUT_MS) == 0)
 		return 0;
 	return spw_error_set(
 		error, -ETIMEDOUT, nowhere,
 		"a worker of node \"%s\" does not come round within %d ms, so its tables "
 		"cannot be taken up; is its spillway-dataplane stopped or hung?",
-		node->name, DRAIN_LONG_TIMEOUT_MS);
+		node->name, DRAIN_TIMEOUT_MS);
 }
 
 /* Every relay holds a descriptor, and there may be 1023, which is all that most systems give a
@@ -231,7 +198,7 @@ static int fill_tables(struct spw_node *node, const struct spw_config *config,
 	if (err == 0)
 		err = spw_sas_create(node, error);
 	/* The images that net has just published must not be in a grace period any more. */
-	if (err == 0 && spw_grace_drain(node->grace, DRAIN_LONG_TIMEOUT_MS) < 0)
+	if (err == 0 && spw_grace_drain(node->grace, DRAIN_TIMEOUT_MS) < 0)
 		err = spw_error_set(error, -ETIMEDOUT, nowhere, "grace periods do not end");
 	if (err == 0)
 		err = spw_journal_start(node, error);
@@ -353,7 +320,7 @@ void spw_node_stop(struct spw_node *node)
 	 * time the next start takes up. */
 	for (int period = 0; node->grace && period < 2; period++)
 		if (node->dying_cnt > 0 || spw_grace_waiting(node->grace) > 0)
-			spw_grace_drain(node->grace, DRAIN_TIMEOUT_MS);
+			spw_grace_drain(node->grace, STOP_DRAIN_TIMEOUT_MS);
 	spw_sas_destroy(node);
 	spw_net_destroy(node);
 	spw_attach_close(node->attach);

@@ -3,9 +3,12 @@
 nothing is ever sent twice under a key or in clear."""
 
 import ipaddress
+import json
 import os
 import random
 import signal
+import struct
+import subprocess
 import time
 
 import flows
@@ -287,6 +290,38 @@ def test_supervisor_killed_leaves_nothing_open_and_the_next_takes_up(net):
     assert after == before
     assert packets > 100 and (repeated, clear) == (0, 0)
     node.cli("route", "del", "10.80.0.0/16", "tenant", "blue")
+
+
+def test_rows_of_a_dead_dataplane_hold_nothing_up(net):
+    """A worker died between two bursts and control with it; the next dataplane waits already when
+    control looks who runs, but has no tables yet."""
+    node = net.gwa
+    row = struct.Struct("=QQ")  # struct spw_worker_row: epoch, generation
+    with stream(net, pps=500) as there:
+        there.wait(100)
+        pids = [node.pid(process) for process in PROCESSES]
+        node.process.kill()
+        node.process.wait()
+        topology.wait_for(lambda: not any(map(alive, pids)), 10, "both processes end")
+        waiting = node.namespace.popen(node.lab.program("spillway-dataplane"), "--node", node.name,
+                                       env=node.lab.environment, stderr=subprocess.PIPE, text=True)
+        try:
+            assert "waiting for control" in waiting.stderr.readline()
+            os.kill(waiting.pid, signal.SIGSTOP)
+            pin = node.pins() / "workers"
+            entry = json.loads(topology.run("bpftool", "-j", "map", "lookup", "pinned", pin, "key",
+                                            0, 0, 0, 0).stdout)
+            value = bytes(int(byte, 16) for byte in entry["value"])
+            value = row.pack(1, row.unpack_from(value)[1] or 1) + value[row.size:]
+            topology.run("bpftool", "map", "update", "pinned", pin, "key", 0, 0, 0, 0, "value",
+                         *value)
+            node.start()
+            wait_flow(there)
+        finally:
+            waiting.kill()
+            waiting.wait()
+            waiting.stderr.close()
+    node.wait_up()
 
 
 def again(frames):
