@@ -5,16 +5,17 @@
 #include <endian.h>
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdbool.h>
 #include <string.h>
 
-static void seal(const struct spw_announce_wire *wire, const struct spw_static_keys *keys,
-		 uint8_t mac[SPW_MAC_BYTES])
+#include "control/daemon/sa/hash.h"
+
+static int seal(const struct spw_announce_wire *wire, const struct spw_static_keys *keys,
+		uint8_t mac[SPW_MAC_BYTES])
 {
-	HMAC(EVP_sha256(), keys->mac_key, sizeof(keys->mac_key), (const uint8_t *)wire,
-	     offsetof(struct spw_announce_wire, mac), mac, NULL);
+	struct spw_bytes sealed = {wire, offsetof(struct spw_announce_wire, mac)};
+
+	return spw_hmac(keys->mac_key, sizeof(keys->mac_key), &sealed, 1, mac);
 }
 
 void spw_announce_build(const struct spw_announce *announce, const struct spw_static_keys *keys,
@@ -82,8 +83,7 @@ int spw_announce_parse(const void *data, size_t bytes, const struct spw_static_k
 	if (!spw_announce_key_id(data, bytes))
 		return -EBADMSG;
 	memcpy(&wire, data, sizeof(wire));
-	seal(&wire, keys, mac);
-	if (CRYPTO_memcmp(mac, wire.mac, sizeof(mac)) != 0 ||
+	if (seal(&wire, keys, mac) < 0 || CRYPTO_memcmp(mac, wire.mac, sizeof(mac)) != 0 ||
 	    CRYPTO_memcmp(keys->key_id, wire.key_id, sizeof(wire.key_id)) != 0)
 		return -EKEYREJECTED;
 	*announce = (struct spw_announce){

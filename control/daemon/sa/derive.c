@@ -2,14 +2,10 @@
 /* derive.c - what is computed from secrets; see keys.h and docs/static-sas.md. */
 #include <endian.h>
 #include <errno.h>
-#include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 #include <string.h>
 
+#include "control/daemon/sa/hash.h"
 #include "control/daemon/sa/keys.h"
 
 #define LABEL_SA "spillway static esp"
@@ -32,45 +28,13 @@ struct __attribute__((packed)) sa_info {
 	uint8_t receiver_nonce[SPW_NONCE_BYTES];
 };
 
-static int hkdf(int mode, const uint8_t *key, size_t key_bytes, const void *info, size_t info_bytes,
-		uint8_t *out, size_t bytes)
-{
-	EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
-	EVP_KDF_CTX *context = kdf ? EVP_KDF_CTX_new(kdf) : NULL;
-	char digest[] = "SHA256";
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
-		OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)key, key_bytes),
-		OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, info_bytes),
-		OSSL_PARAM_construct_end(),
-	};
-	int err = context && EVP_KDF_derive(context, out, bytes, params) == 1 ? 0 : -EIO;
-
-	EVP_KDF_CTX_free(context);
-	EVP_KDF_free(kdf);
-	return err;
-}
-
-int spw_hkdf_extract(const uint8_t *secret, size_t bytes, uint8_t prk[SPW_PRK_BYTES])
-{
-	return hkdf(EVP_KDF_HKDF_MODE_EXTRACT_ONLY, secret, bytes, "", 0, prk, SPW_PRK_BYTES);
-}
-
-int spw_hkdf_expand(const uint8_t prk[SPW_PRK_BYTES], const void *info, size_t info_bytes,
-		    uint8_t *out, size_t bytes)
-{
-	return hkdf(EVP_KDF_HKDF_MODE_EXPAND_ONLY, prk, SPW_PRK_BYTES, info, info_bytes, out,
-		    bytes);
-}
-
 /* HMAC-SHA256(key, label), shortened. */
 static void name_of_key(const uint8_t *key, size_t key_bytes, const char *label, uint8_t *out,
 			size_t bytes)
 {
-	uint8_t mac[SPW_MAC_BYTES] = {0};
+	uint8_t mac[SPW_MAC_BYTES];
 
-	HMAC(EVP_sha256(), key, (int)key_bytes, (const uint8_t *)label, strlen(label), mac, NULL);
+	spw_hmac(key, key_bytes, &(struct spw_bytes){label, strlen(label)}, 1, mac);
 	memcpy(out, mac, bytes);
 	OPENSSL_cleanse(mac, sizeof(mac));
 }

@@ -44,11 +44,6 @@ int spw_key_file_read(struct spw_keys *keys, const char *path, const unsigned in
 /* Says "the same key" without showing it: HMAC-SHA256(key, "spillway fingerprint")[0..8]. */
 void spw_key_fingerprint(const uint8_t *key, size_t bytes, uint8_t out[SPW_FINGERPRINT_BYTES]);
 
-/* HKDF-SHA256 (RFC 5869) in its two halves. 0 or -EIO. */
-int spw_hkdf_extract(const uint8_t *secret, size_t bytes, uint8_t prk[SPW_PRK_BYTES]);
-int spw_hkdf_expand(const uint8_t prk[SPW_PRK_BYTES], const void *info, size_t info_bytes,
-		    uint8_t *out, size_t bytes);
-
 /* What the announces of a static tunnel need (docs/static-sas.md). Lies in a cell. */
 struct spw_static_keys {
 	uint8_t prk[SPW_PRK_BYTES];       /* all SAs' keys come from it */

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "control/daemon/sa/hash.h"
 #include "control/daemon/sa/keys.h"
 
 static void hmac(const void *key, size_t key_bytes, const void *data, size_t bytes, uint8_t out[32])
