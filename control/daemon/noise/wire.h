@@ -29,6 +29,9 @@
 #define SPW_COOKIE_NONCE_BYTES 24u
 /* SPIs that a payload has room for, and so children of one side. */
 #define SPW_SESSION_CHILDREN_MAX 8u
+#define SPW_SPI_LEAST 256u     /* those below are reserved (RFC 4303 2.1) */
+#define SPW_WINDOW_LOG2_MIN 6u /* replay windows: 64 to 8192 packets */
+#define SPW_WINDOW_LOG2_MAX 13u
 
 enum spw_wire_type {
 	SPW_WIRE_NONE = 0, /* not one of ours */

@@ -55,6 +55,24 @@ int spw_static_keys_derive(const uint8_t root[SPW_ROOT_BYTES], struct spw_static
 	return err;
 }
 
+int spw_sa_secret_expand(const uint8_t prk[SPW_PRK_BYTES], const void *info, size_t info_bytes,
+			 size_t key_bytes, struct spw_sa_secret *out)
+{
+	uint8_t okm[SPW_KEY_BYTES_MAX + SPW_SALT_BYTES + 8];
+	uint64_t mask_be;
+	int err = spw_hkdf_expand(prk, info, info_bytes, okm, key_bytes + SPW_SALT_BYTES + 8);
+
+	memset(out, 0, sizeof(*out));
+	if (err == 0) {
+		memcpy(out->key, okm, key_bytes);
+		memcpy(out->salt, okm + key_bytes, SPW_SALT_BYTES);
+		memcpy(&mask_be, okm + key_bytes + SPW_SALT_BYTES, sizeof(mask_be));
+		out->iv_mask = be64toh(mask_be);
+	}
+	OPENSSL_cleanse(okm, sizeof(okm));
+	return err;
+}
+
 int spw_static_sa_derive(const uint8_t prk[SPW_PRK_BYTES], const struct spw_static_label *label,
 			 struct spw_sa_secret *out)
 {
@@ -66,24 +84,11 @@ int spw_static_sa_derive(const uint8_t prk[SPW_PRK_BYTES], const struct spw_stat
 		.sender_epoch_be = htobe64(label->sender_epoch),
 		.receiver_epoch_be = htobe64(label->receiver_epoch),
 	};
-	size_t key_bytes = label->key_bits / 8;
-	uint8_t okm[SPW_KEY_BYTES_MAX + SPW_SALT_BYTES + 8];
-	uint64_t mask_be;
-	int err;
 
 	memcpy(info.label, LABEL_SA, sizeof(info.label));
 	memcpy(info.sender_nonce, label->sender_nonce, SPW_NONCE_BYTES);
 	memcpy(info.receiver_nonce, label->receiver_nonce, SPW_NONCE_BYTES);
-	memset(out, 0, sizeof(*out));
-	err = spw_hkdf_expand(prk, &info, sizeof(info), okm, key_bytes + SPW_SALT_BYTES + 8);
-	if (err == 0) {
-		memcpy(out->key, okm, key_bytes);
-		memcpy(out->salt, okm + key_bytes, SPW_SALT_BYTES);
-		memcpy(&mask_be, okm + key_bytes + SPW_SALT_BYTES, sizeof(mask_be));
-		out->iv_mask = be64toh(mask_be);
-	}
-	OPENSSL_cleanse(okm, sizeof(okm));
-	return err;
+	return spw_sa_secret_expand(prk, &info, sizeof(info), label->key_bits / 8, out);
 }
 
 int spw_foreign_iv_mask(const uint8_t *key, size_t bytes, uint64_t *iv_mask)

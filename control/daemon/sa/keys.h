@@ -65,7 +65,9 @@ struct spw_sa_secret {
 	uint8_t salt[SPW_SALT_BYTES];
 	uint64_t iv_mask;
 };
-/* Wipe *out after use. 0 or -EIO. */
+/* HKDF-Expand of key, salt and IV mask (big-endian). Wipe *out after use. 0 or -EIO. */
+int spw_sa_secret_expand(const uint8_t prk[SPW_PRK_BYTES], const void *info, size_t info_bytes,
+			 size_t key_bytes, struct spw_sa_secret *out);
 int spw_static_sa_derive(const uint8_t prk[SPW_PRK_BYTES], const struct spw_static_label *label,
 			 struct spw_sa_secret *out);
 
