@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""make_seeds.py FOLDER - writes a small corpus for fuzz_packet: good packets of every kind."""
+"""make_seeds.py packet|noise FOLDER - writes a small corpus for a fuzzer: for fuzz_packet good
+packets of every kind, for fuzz_noise good messages and changes of each of their parts."""
 import os
 import struct
 import sys
@@ -31,7 +32,14 @@ def udp_frame(payload, family):
     return bytes(12) + (b"\x08\x00" if family == 4 else b"\x86\xdd") + ip
 
 
-def seeds():
+def packets():
+    """For fuzz_packet: the kind and the flags, then the packet."""
+    for kind, text in kinds():
+        for flags in (0, TIGHT):
+            yield bytes([kind | flags]) + text
+
+
+def kinds():
     spi = struct.pack(">I", (1 << 10) | 47)
     hosts = {LAN4: (10, 9, 0, 9), IPV4: (10, 1, 0, 1)}
     for kind, source in hosts.items():
@@ -52,16 +60,30 @@ def seeds():
     yield ESP, spi + struct.pack(">IQ", 1, 2) + bytes(32)
 
 
+def messages():
+    """For fuzz_noise: which message, flags, payload, changes."""
+    macs, raw, payload = 1, 2, 4
+    terms = struct.pack("<IBBH8I16xH", 19, 2, 11, 1400, *[1 << 10] * 8, 4500)
+    for kind, size, said in ((0, 240, bytes(12) + terms + bytes(26)), (1, 164, terms + bytes(6)),
+                             (2, 72, b"")):
+        for flags in (0, macs):
+            yield bytes([kind, flags])
+            for offset in (0, 8, 9, 10, 12, 16, 20, 48, 52, 96, size - 33, size - 32, size - 1):
+                yield bytes([kind, flags, offset, 1])
+            yield bytes([kind, flags | raw]) + bytes(8) + bytes([kind + 1, 1]) + bytes(size - 10)
+        yield bytes([kind, payload]) + said
+        for offset in (16, 17, 20) if kind == 0 else (4, 5, 8):
+            yield bytes([kind, payload]) + said[:offset] + b"\xff" + said[offset + 1:]
+
+
 def main():
-    if len(sys.argv) != 2:
+    corpora = {"packet": packets, "noise": messages}
+    if len(sys.argv) != 3 or sys.argv[1] not in corpora:
         sys.exit(__doc__)
-    os.makedirs(sys.argv[1], exist_ok=True)
-    count = 0
-    for kind, text in seeds():
-        for flags in (0, TIGHT):
-            with open(os.path.join(sys.argv[1], f"seed{count:03}"), "wb") as file:
-                file.write(bytes([kind | flags]) + text)
-            count += 1
+    os.makedirs(sys.argv[2], exist_ok=True)
+    for count, seed in enumerate(corpora[sys.argv[1]]()):
+        with open(os.path.join(sys.argv[2], f"seed{count:03}"), "wb") as file:
+            file.write(seed)
 
 
 main()
