@@ -71,14 +71,6 @@ static struct spw_session *find(struct spw_sessions *s, uint32_t serial)
 	return NULL;
 }
 
-static const struct spw_session *sending_session(const struct spw_sessions *s)
-{
-	for (uint32_t i = 0; s->sending != 0 && i < SPW_SESSIONS_MAX; i++)
-		if (s->pool[i].serial == s->sending)
-			return &s->pool[i];
-	return NULL;
-}
-
 static bool is_alive(const struct spw_sessions *s, const struct spw_session *session)
 {
 	return s->now_ms - session->born_ms < REJECT_AFTER_MS;
@@ -247,8 +239,9 @@ static void choose_sending(struct spw_sessions *s)
 	s->muted = s->sending != 0 && !is_alive(s, find(s, s->sending));
 }
 
-static void drop_expired(struct spw_sessions *s)
+static void end_old(struct spw_sessions *s)
 {
+	choose_sending(s);
 	for (uint32_t i = 0; i < SPW_SESSIONS_MAX; i++) {
 		struct spw_session *session = &s->pool[i];
 		if (session->serial != 0 && session->serial != s->sending && !is_alive(s, session))
@@ -272,16 +265,15 @@ static uint64_t retry_delay(struct spw_sessions *s)
 /* When there is a reason to shake hands, whatever else speaks against it. */
 static uint64_t reason_ms(const struct spw_sessions *s)
 {
-	const struct spw_session *sending = sending_session(s);
 	uint64_t at_ms;
 
 	if (!s->can_initiate)
 		return UINT64_MAX;
-	if (!sending || s->worn)
+	if (s->sending == 0 || s->worn)
 		return 0;
 	at_ms = s->rekey_ms;
 	if (s->asked && !s->confirming)
-		at_ms = min_u64(at_ms, sending->born_ms + SETTLE_MS);
+		at_ms = min_u64(at_ms, s->shaken_ms + SETTLE_MS);
 	if (s->unanswered)
 		at_ms = min_u64(at_ms, s->silent_at_ms);
 	return at_ms;
@@ -342,8 +334,7 @@ static void send_dummy_due(struct spw_sessions *s)
 /* All that is due. A session that became too old is sent with no more before anything is sent. */
 static void run(struct spw_sessions *s)
 {
-	choose_sending(s);
-	drop_expired(s);
+	end_old(s);
 	s->silent = s->sending != 0 && s->unanswered && s->now_ms >= s->silent_at_ms;
 	send_dummy_due(s);
 	shake(s);
@@ -416,8 +407,7 @@ uint32_t spw_sessions_init_heard(struct spw_sessions *s, uint64_t now_ms)
 	if (!s->running)
 		return 0;
 	advance(s, now_ms);
-	choose_sending(s);
-	drop_expired(s);
+	end_old(s);
 	if (!take_token(s))
 		return 0;
 	replace_next(s);
@@ -439,8 +429,7 @@ uint32_t spw_sessions_response_heard(struct spw_sessions *s, uint64_t now_ms)
 	if (!s->running)
 		return 0;
 	advance(s, now_ms);
-	choose_sending(s);
-	drop_expired(s);
+	end_old(s);
 	if (!s->awaiting || s->now_ms - s->init_ms >= SETTLE_MS)
 		return 0;
 	s->awaiting = false;
@@ -498,7 +487,7 @@ void spw_sessions_heard(struct spw_sessions *s, uint32_t serial, uint64_t now_ms
 
 static void note_worn(struct spw_sessions *s)
 {
-	const struct spw_session *sending = sending_session(s);
+	const struct spw_session *sending = find(s, s->sending);
 	uint64_t tx_packets = s->totals.tx_packets - s->base.tx_packets;
 	uint64_t rx_packets = s->totals.rx_packets - s->base.rx_packets;
 	uint64_t tx_bytes = s->totals.tx_bytes - s->base.tx_bytes;

@@ -10,7 +10,8 @@
  *   - one that we began, as soon as it is made: the peer made it before it answered;
  *   - one that the peer began, once a packet came on it: only then has the peer it too.
  * All others go on receiving, as the peer may send with them or packets may be late, until they are
- * 180 s old or their place is needed: there are at most SPW_SESSIONS_MAX.
+ * 180 s old or their place is needed: there are at most SPW_SESSIONS_MAX. The newest one that
+ * something was heard on keeps its place, as the peer is known to send with it.
  *
  * Who begins a session sends dummies with it until it hears something on it; who takes one over
  * answers with a single dummy. So no packet is lost whatever else is, and neither answers for ever.
