@@ -12,8 +12,8 @@
  *   control:   SETUP + the map descriptors (SCM_RIGHTS, in the order of enum spw_map_id)
  *   dataplane: maps them, opens its ports, locks its key arena, drops its privileges, then READY
  *              (or FAILED and exits)
- *   control:   SA_ADD, SA_DEL, SA_LIMIT, SA_QUERY at any time, each answered by one ACK
- *   dataplane: GLEAN, SA_LOW and SA_FINAL at any time
+ *   control:   SA_ADD, SA_DEL, SA_LIMIT, SA_QUERY, DUMMY at any time, each answered by one ACK
+ *   dataplane: GLEAN, HEARD, ROAMED, SA_LOW and SA_FINAL at any time
  * After control has died the dataplane goes on forwarding, reconnects every 100 ms and says HELLO
  * with the same instance; then control answers SETUP with the same tables_id, the dataplane closes
  * the descriptors unused and says READY. Another tables_id: it exits, its tables are gone.
@@ -32,7 +32,7 @@
  * read them. */
 #define SPW_HANDOVER_LOCK "dataplane.lock"
 
-#define SPW_HANDOVER_VERSION 2u
+#define SPW_HANDOVER_VERSION 3u
 #define SPW_KEY_BYTES_MAX 32u
 #define SPW_SALT_BYTES 4u
 
@@ -49,6 +49,9 @@ enum spw_msg_type {
 	SPW_MSG_GLEAN,
 	SPW_MSG_SA_FINAL,
 	SPW_MSG_SA_LOW,
+	SPW_MSG_HEARD,
+	SPW_MSG_ROAMED,
+	SPW_MSG_DUMMY,
 };
 
 struct spw_msg {
@@ -106,6 +109,9 @@ enum spw_sa_direction { SPW_SA_IN = 0, SPW_SA_OUT = 1 };
 
 enum spw_sa_flag {
 	SPW_SA_F_ESN = 1 << 0, /* RFC 4304 extended sequence numbers */
+	/* in, else -EINVAL: HEARD at the first authentic packet, ROAMED when the peer's address
+	 * changes. */
+	SPW_SA_F_SESSION = 1 << 1,
 };
 
 struct spw_msg_sa_add {
@@ -125,7 +131,10 @@ struct spw_msg_sa_add {
 	uint64_t limit;
 	uint64_t iv_mask; /* out: IV = 64-bit sequence XOR mask */
 	uint8_t salt[SPW_SALT_BYTES];
-	uint8_t reserved[4];
+	/* The dataplane itself removes the SA and wipes its key that long after it was added, also
+	 * when control has died or hangs: the hard end of a key's age. An SA_DEL that comes later
+	 * is answered -ENOENT. 0: it stays until SA_DEL. */
+	uint32_t lifetime_ms;
 	uint8_t key[SPW_KEY_BYTES_MAX];
 };
 
@@ -148,6 +157,14 @@ struct spw_msg_sa_query { /* ACK.value: out: next sequence to send; in: highest 
 	uint32_t slot;
 };
 
+/* The owner sends one packet without content (next header 59, RFC 4303 2.6) under the outbound SA,
+ * at once and past all caps; it is not counted as sent to the tunnel. The ACK says that the owner
+ * was told. -ENOENT: no such SA; -EBUSY: too many dummies wait, try again later. */
+struct spw_msg_dummy {
+	struct spw_msg head;
+	uint32_t slot;
+};
+
 struct spw_msg_ack {
 	struct spw_msg head;
 	int32_t error; /* 0 or a negative errno */
@@ -160,6 +177,26 @@ struct spw_msg_glean { /* a packet waits for the MAC of a host on a lan */
 	uint32_t port;   /* port id */
 	uint32_t family; /* 4 or 6 */
 	uint8_t addr[16];
+};
+
+/* Of inbound SAs with SPW_SA_F_SESSION. Neither is repeated while control is away: it asks for a
+ * new session then. SA_QUERY says as well whether an SA was heard. */
+struct spw_msg_heard { /* once for each SA: its first authentic packet has come */
+	struct spw_msg head;
+	uint32_t slot;
+	uint32_t spi;
+};
+
+/* An authentic packet that advanced the highest sequence came from elsewhere than where the
+ * tunnel's record sends to. At most once in 10 ms and SA, until the record says the same. */
+struct spw_msg_roamed {
+	struct spw_msg head;
+	uint32_t slot;
+	uint32_t spi;
+	uint32_t tunnel;  /* tunnel id */
+	uint16_t family;  /* 4 or 6 */
+	uint16_t port;    /* UDP port, host order; not 0 */
+	uint8_t addr[16]; /* IPv4 in the first 4 bytes, the others 0 */
 };
 
 /* SA_LOW is a struct spw_msg alone: some inbound SA has come within so many numbers of its limit,

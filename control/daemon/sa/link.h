@@ -30,6 +30,11 @@ struct spw_link_ops {
 	void (*gone)(void *arg);  /* the process has ended, its SAs with it */
 	void (*glean)(void *arg, uint32_t port, const struct spw_endpoint *host);
 	void (*low)(void *arg); /* the reserve of some inbound SA is nearly used up */
+	/* Of inbound SAs of sessions; `slot` is that of `spi`. The SA may be one that control has
+	 * already asked to remove. */
+	void (*heard)(void *arg, uint32_t slot, uint32_t spi);
+	void (*roamed)(void *arg, uint32_t slot, uint32_t spi, uint32_t tunnel,
+		       const struct spw_endpoint *source);
 	void (*final)(void *arg, uint32_t direction, uint32_t slot, uint64_t sequence);
 };
 

@@ -244,6 +244,35 @@ static void hear_glean(struct spw_link *link, const struct spw_msg_glean *glean)
 	link->ops->glean(link->arg, glean->port, &host);
 }
 
+/* Whether an inbound SA may have this slot and SPI. */
+static bool inbound_valid(const struct spw_link *link, uint32_t slot, uint32_t spi)
+{
+	return slot != 0 && slot < link->node->maps.meta->sas_max && SPW_SPI_SLOT(spi) == slot;
+}
+
+static void hear_heard(struct spw_link *link, const struct spw_msg_heard *heard)
+{
+	if (!inbound_valid(link, heard->slot, heard->spi)) {
+		spw_link_protocol_error(link, "a HEARD of no SA");
+		return;
+	}
+	link->ops->heard(link->arg, heard->slot, heard->spi);
+}
+
+static void hear_roamed(struct spw_link *link, const struct spw_msg_roamed *roamed)
+{
+	struct spw_endpoint source = {.family = (uint8_t)roamed->family, .port = roamed->port};
+
+	if (!inbound_valid(link, roamed->slot, roamed->spi) || roamed->tunnel == 0 ||
+	    roamed->tunnel >= link->node->maps.meta->tunnels_max ||
+	    (roamed->family != 4 && roamed->family != 6) || roamed->port == 0) {
+		spw_link_protocol_error(link, "a ROAMED of no SA, tunnel or address");
+		return;
+	}
+	memcpy(source.addr, roamed->addr, roamed->family == 4 ? 4 : 16);
+	link->ops->roamed(link->arg, roamed->slot, roamed->spi, roamed->tunnel, &source);
+}
+
 static void hear_final(struct spw_link *link, const struct spw_msg_sa_final *final)
 {
 	if (final->direction > SPW_SA_OUT || final->slot >= link->node->maps.meta->sas_max) {
@@ -269,6 +298,10 @@ static void dispatch(struct spw_link *link, size_t bytes)
 		hear_ack(link, msg);
 	else if (type == SPW_MSG_GLEAN && bytes == sizeof(struct spw_msg_glean) && ready)
 		hear_glean(link, msg);
+	else if (type == SPW_MSG_HEARD && bytes == sizeof(struct spw_msg_heard) && ready)
+		hear_heard(link, msg);
+	else if (type == SPW_MSG_ROAMED && bytes == sizeof(struct spw_msg_roamed) && ready)
+		hear_roamed(link, msg);
 	else if (type == SPW_MSG_SA_LOW && bytes == sizeof(struct spw_msg) && ready)
 		link->ops->low(link->arg);
 	else if (type == SPW_MSG_SA_FINAL && bytes == sizeof(struct spw_msg_sa_final) && ready)

@@ -55,6 +55,15 @@ static int answer_limit(struct fake *fake, const struct spw_msg_sa_limit *msg)
 	return 0;
 }
 
+static int answer_dummy(struct fake *fake, const struct spw_msg_dummy *msg)
+{
+	if (!fake->taken[SPW_SA_OUT][msg->slot % WORLD_SAS_MAX])
+		return -ENOENT;
+	fake->dummies[fake->dummies_cnt % FAKE_LOG_MAX] = *msg;
+	__atomic_store_n(&fake->dummies_cnt, fake->dummies_cnt + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
 static void answer(struct fake *fake, int fd, const void *msg, uint32_t workers)
 {
 	const struct spw_msg *head = msg;
@@ -82,6 +91,9 @@ static void answer(struct fake *fake, int fd, const void *msg, uint32_t workers)
 	case SPW_MSG_SA_QUERY:
 		ack.value = fake->query[query->direction & 1];
 		break;
+	case SPW_MSG_DUMMY:
+		ack.error = answer_dummy(fake, msg);
+		break;
 	default:
 		ack.error = -EINVAL;
 	}
@@ -102,6 +114,16 @@ static void say_finals(const struct fake *fake, int fd)
 		}
 }
 
+static void say(struct fake *fake, int fd)
+{
+	uint32_t next = fake->said_cnt % FAKE_LOG_MAX;
+
+	if (fake->said_cnt == __atomic_load_n(&fake->says_cnt, __ATOMIC_ACQUIRE))
+		return;
+	send(fd, &fake->says[next], fake->says_bytes[next], MSG_NOSIGNAL);
+	__atomic_store_n(&fake->said_cnt, fake->said_cnt + 1, __ATOMIC_RELEASE);
+}
+
 static void serve(struct fake *fake, int fd, uint32_t workers)
 {
 	struct spw_msg_hello hello = {.head.type = SPW_MSG_HELLO,
@@ -119,6 +141,7 @@ static void serve(struct fake *fake, int fd, uint32_t workers)
 			say_finals(fake, fd);
 			_exit(0);
 		}
+		say(fake, fd);
 		if (poll(&poll_fd, 1, 20) <= 0)
 			continue;
 		if (recv(fd, msg, sizeof(msg), 0) <= 0)

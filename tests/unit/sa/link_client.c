@@ -67,8 +67,27 @@ static void on_final(void *arg, uint32_t direction, uint32_t slot, uint64_t sequ
 	seen.finals++;
 }
 
-static const struct spw_link_ops ops = {on_hello, on_ready, on_lost, on_gone,
-					on_glean, on_low,   on_final};
+static void on_heard(void *arg, uint32_t slot, uint32_t spi)
+{
+	(void)arg;
+	assert_true(slot > 0 && slot < WORLD_SAS_MAX);
+	assert_int_equal(SPW_SPI_SLOT(spi), slot);
+	seen.heards++;
+}
+
+static void on_roamed(void *arg, uint32_t slot, uint32_t spi, uint32_t tunnel,
+		      const struct spw_endpoint *source)
+{
+	(void)arg;
+	assert_true(slot > 0 && slot < WORLD_SAS_MAX);
+	assert_int_equal(SPW_SPI_SLOT(spi), slot);
+	assert_true(tunnel > 0 && tunnel < world.node.maps.meta->tunnels_max);
+	seen.source = *source;
+	seen.roameds++;
+}
+
+static const struct spw_link_ops ops = {on_hello, on_ready, on_lost,   on_gone, on_glean,
+					on_low,   on_heard, on_roamed, on_final};
 
 void client_answer(void *arg, int error, uint64_t value)
 {

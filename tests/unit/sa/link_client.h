@@ -20,7 +20,8 @@ extern struct spw_link *link_up;
 
 /* What the link has told its user. */
 struct client_seen {
-	uint32_t hellos, readies, losts, gones, gleans, lows, finals;
+	uint32_t hellos, readies, losts, gones, gleans, lows, finals, heards, roameds;
+	struct spw_endpoint source; /* of the last ROAMED */
 	int refuse_hello;
 	uint32_t answers;
 	int last_error;

@@ -37,6 +37,17 @@ static int open_files(void)
 
 /* ---- as it should be ---------------------------------------------------------------------- */
 
+static struct spw_msg_roamed good_roamed(void)
+{
+	return (struct spw_msg_roamed){.head.type = SPW_MSG_ROAMED,
+				       .slot = 3,
+				       .spi = 3 << 10 | 1,
+				       .tunnel = 1,
+				       .family = 4,
+				       .port = 4501,
+				       .addr = {198, 51, 100, 7, 1}};
+}
+
 static void test_conversation(void **state)
 {
 	struct spw_msg_hello hello = client_hello();
@@ -45,6 +56,8 @@ static void test_conversation(void **state)
 	struct spw_msg_glean glean = {.head.type = SPW_MSG_GLEAN, .family = 6};
 	struct spw_msg low = {.type = SPW_MSG_SA_LOW};
 	struct spw_msg_sa_final final = {.head.type = SPW_MSG_SA_FINAL, .direction = 1, .slot = 9};
+	struct spw_msg_heard heard = {.head.type = SPW_MSG_HEARD, .slot = 9, .spi = 9 << 10 | 7};
+	struct spw_msg_roamed roamed = good_roamed();
 	struct stat status;
 	char path[128];
 	json_t *text;
@@ -79,6 +92,13 @@ static void test_conversation(void **state)
 	assert_int_equal(seen.gleans, 2);
 	assert_int_equal(seen.lows, 1);
 	assert_int_equal(seen.finals, 1);
+	client_say(fd, &heard, sizeof(heard));
+	assert_int_equal(seen.heards, 1);
+	client_say(fd, &roamed, sizeof(roamed));
+	assert_int_equal(seen.roameds, 1);
+	assert_int_equal(seen.source.family, 4);
+	assert_int_equal(seen.source.port, 4501);
+	assert_memory_equal(seen.source.addr, "\xc6\x33\x64\x07\0", 5); /* 4 bytes of IPv4 */
 	world.node.link = link_up;
 	text = spw_link_describe(&world.node);
 	assert_true(json_is_true(json_object_get(text, "connected")));
@@ -339,6 +359,35 @@ static void test_bad_messages(void **state)
 	assert_int_equal(seen.losts, 14);
 }
 
+/* What it may say of inbound SAs: neither slots, SPIs, tunnels nor addresses that cannot be. */
+static void test_bad_reports(void **state)
+{
+	const struct spw_msg_heard heards[] = {
+		{{SPW_MSG_HEARD, 0}, 0, 0},
+		{{SPW_MSG_HEARD, 0}, 3, 4 << 10},
+		{{SPW_MSG_HEARD, 0}, WORLD_SAS_MAX, WORLD_SAS_MAX << 10},
+	};
+	struct spw_msg_roamed roamed[7];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		refused(true, &heards[i], sizeof(heards[i]));
+	for (int i = 0; i < 7; i++)
+		roamed[i] = good_roamed();
+	roamed[0].slot = 4;
+	roamed[1].spi = 0;
+	roamed[2].tunnel = 0;
+	roamed[3].tunnel = world.node.maps.meta->tunnels_max;
+	roamed[4].family = 5;
+	roamed[5].port = 0;
+	roamed[6].slot = UINT32_MAX;
+	for (int i = 0; i < 7; i++)
+		refused(true, &roamed[i], sizeof(roamed[i]));
+	roamed[0] = good_roamed();
+	refused(true, &roamed[0], sizeof(roamed[0]) - 1);
+	assert_int_equal(seen.heards + seen.roameds, 0);
+}
+
 static void test_descriptors_are_closed(void **state)
 {
 	struct spw_msg_glean glean = {.head.type = SPW_MSG_GLEAN, .family = 4};
@@ -385,6 +434,8 @@ static void test_noise(void **state)
 				       sizeof(struct spw_msg_ack),
 				       sizeof(struct spw_msg_glean),
 				       sizeof(struct spw_msg_sa_final),
+				       sizeof(struct spw_msg_heard),
+				       sizeof(struct spw_msg_roamed),
 				       SPW_MSG_BYTES_MAX};
 	uint32_t noise[SPW_MSG_BYTES_MAX / 4 + 1];
 	int fd = -1;
@@ -396,8 +447,8 @@ static void test_noise(void **state)
 			fd = i % 3 ? client_ready() : client_connect();
 		for (size_t k = 0; k < sizeof(noise) / 4; k++)
 			noise[k] = random() % 3 ? (uint32_t)random() % 4 : (uint32_t)random() * 7u;
-		noise[0] = (uint32_t)random() % 13;
-		if (send(fd, noise, sizes[random() % 8], MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+		noise[0] = (uint32_t)random() % 16;
+		if (send(fd, noise, sizes[random() % 10], MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
 			close(fd);
 			fd = -1;
 		}
@@ -458,10 +509,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, client_setup, client_teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_conversation), TEST(test_requests),     TEST(test_queue_is_bounded),
-		TEST(test_process_ends), TEST(test_knocking),     TEST(test_bad_hello),
-		TEST(test_bad_ready),    TEST(test_bad_messages), TEST(test_descriptors_are_closed),
-		TEST(test_noise),        TEST(test_silence),      TEST(test_other_user),
+		TEST(test_conversation),
+		TEST(test_requests),
+		TEST(test_queue_is_bounded),
+		TEST(test_process_ends),
+		TEST(test_knocking),
+		TEST(test_bad_hello),
+		TEST(test_bad_ready),
+		TEST(test_bad_messages),
+		TEST(test_bad_reports),
+		TEST(test_descriptors_are_closed),
+		TEST(test_noise),
+		TEST(test_silence),
+		TEST(test_other_user),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

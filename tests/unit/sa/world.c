@@ -337,3 +337,14 @@ void world_dataplane_stop(struct world *world)
 {
 	end_dataplane(world, SIGTERM);
 }
+
+void world_dataplane_says(struct world *world, const void *msg, size_t bytes)
+{
+	struct fake *fake = world->fake;
+	uint32_t next = fake->says_cnt % FAKE_LOG_MAX;
+
+	assert_true(bytes <= sizeof(fake->says[0]));
+	memcpy(&fake->says[next], msg, bytes);
+	fake->says_bytes[next] = (uint32_t)bytes;
+	__atomic_store_n(&fake->says_cnt, fake->says_cnt + 1, __ATOMIC_RELEASE);
+}

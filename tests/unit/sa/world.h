@@ -22,15 +22,20 @@
 /* Shared between the test and its dataplane. */
 struct fake {
 	uint64_t instance;
-	uint32_t adds_cnt, dels_cnt, limits_cnt;
+	uint32_t adds_cnt, dels_cnt, limits_cnt, dummies_cnt;
 	struct spw_msg_sa_add adds[FAKE_LOG_MAX]; /* that were accepted */
 	struct spw_msg_sa_del dels[FAKE_LOG_MAX];
 	struct spw_msg_sa_limit limits[FAKE_LOG_MAX];
+	struct spw_msg_dummy dummies[FAKE_LOG_MAX];
 	uint8_t taken[2][WORLD_SAS_MAX]; /* by direction and slot */
 	uint64_t limit[2][WORLD_SAS_MAX];
 	uint64_t query[2];   /* what SA_QUERY and SA_FINAL say, by direction */
 	int32_t refuse_adds; /* an error for every SA_ADD */
 	uint32_t connections;
+	/* What world_dataplane_says has it say, in order, and how many of them it has said. */
+	struct spw_msg_roamed says[FAKE_LOG_MAX];
+	uint32_t says_bytes[FAKE_LOG_MAX];
+	uint32_t says_cnt, said_cnt;
 };
 
 struct world {
@@ -54,6 +59,9 @@ void world_control_stop(struct world *world);
 void world_dataplane_start(struct world *world); /* a new process */
 void world_dataplane_kill(struct world *world);  /* SIGKILL */
 void world_dataplane_stop(struct world *world);  /* SIGTERM: it says SA_FINAL and ends */
+
+/* Has it say a message as long as a ROAMED at most; within some 20 ms. */
+void world_dataplane_says(struct world *world, const void *msg, size_t bytes);
 
 /* A tunnel object as model.c makes it. */
 struct spw_tunnel_obj *world_tunnel(struct world *world, uint32_t id, const char *name,
