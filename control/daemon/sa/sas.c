@@ -154,6 +154,17 @@ static void on_low(void *arg)
 			spw_foreign_poll(entry);
 }
 
+static void on_heard(void *arg, uint32_t slot, uint32_t spi)
+{
+	(void)arg, (void)slot, (void)spi;
+}
+
+static void on_roamed(void *arg, uint32_t slot, uint32_t spi, uint32_t tunnel,
+		      const struct spw_endpoint *source)
+{
+	(void)arg, (void)slot, (void)spi, (void)tunnel, (void)source;
+}
+
 static void on_final(void *arg, uint32_t direction, uint32_t slot, uint64_t sequence)
 {
 	struct spw_sas *sas = arg;
@@ -173,6 +184,8 @@ static const struct spw_link_ops link_ops = {
 	.gone = on_gone,
 	.glean = on_glean,
 	.low = on_low,
+	.heard = on_heard,
+	.roamed = on_roamed,
 	.final = on_final,
 };
 

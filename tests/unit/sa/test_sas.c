@@ -344,6 +344,30 @@ static void test_full_tables(void **state)
 	check_keys();
 }
 
+/* What is said of SAs that belong to no session changes nothing. */
+static void test_reports(void **state)
+{
+	struct spw_msg_heard heard = {.head.type = SPW_MSG_HEARD, .slot = 5, .spi = 5 << 10};
+	struct spw_msg_roamed roamed = {.head.type = SPW_MSG_ROAMED,
+					.slot = 5,
+					.spi = 5 << 10,
+					.tunnel = 1,
+					.family = 4,
+					.port = 9,
+					.addr = {127, 0, 0, 9}};
+
+	(void)state;
+	world_dataplane_start(&a);
+	world_dataplane_start(&b);
+	assert_true(world_until(loop, both_up, NULL, 4000));
+	world_dataplane_says(&a, &heard, sizeof(heard));
+	world_dataplane_says(&a, &roamed, sizeof(roamed));
+	world_run(loop, 200);
+	assert_int_equal(a.fake->said_cnt, 2);
+	assert_int_equal(a.fake->connections, 1);
+	assert_true(both_up(NULL));
+}
+
 static void test_same_secret_twice(void **state)
 {
 	struct spw_tunnel_obj *other = world_tunnel(&a, 3, "t3", b.node.listen_port);
@@ -379,6 +403,7 @@ int main(void)
 		TEST(test_refused_sas),
 		TEST(test_leftover_sas),
 		TEST(test_full_tables),
+		TEST(test_reports),
 		TEST(test_same_secret_twice),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
