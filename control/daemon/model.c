@@ -161,6 +161,7 @@ static void free_spec(struct spw_tunnel_obj *tunnel)
 	free((char *)tunnel->spec.secret_file);
 	free((char *)tunnel->spec.in.key_file);
 	free((char *)tunnel->spec.out.key_file);
+	free((char *)tunnel->spec.psk_file);
 	free(tunnel->allow);
 }
 
@@ -185,13 +186,14 @@ static bool copy_spec(struct spw_tunnel_obj *tunnel, const struct spw_tunnel_spe
 	copy->name = tunnel->name;
 	copy->tenant = tunnel->tenant ? tunnel->tenant->name : NULL;
 	copy->allow_places = NULL;
-	copy->secret_file = copy->in.key_file = copy->out.key_file = NULL;
+	copy->secret_file = copy->in.key_file = copy->out.key_file = copy->psk_file = NULL;
 	/* One more than needed, so that an empty set is no failure of malloc. */
 	tunnel->allow = malloc((spec->allow_cnt + 1) * sizeof(*tunnel->allow));
 	copy->allow = tunnel->allow;
 	if (!tunnel->allow || !copy_path(&copy->secret_file, spec->secret_file) ||
 	    !copy_path(&copy->in.key_file, spec->in.key_file) ||
-	    !copy_path(&copy->out.key_file, spec->out.key_file))
+	    !copy_path(&copy->out.key_file, spec->out.key_file) ||
+	    !copy_path(&copy->psk_file, spec->psk_file))
 		return false;
 	if (spec->allow_cnt > 0)
 		memcpy(tunnel->allow, spec->allow, spec->allow_cnt * sizeof(*tunnel->allow));
@@ -214,7 +216,7 @@ struct spw_tunnel_obj *spw_tunnel_new(struct spw_node *node, const struct spw_tu
 	tunnel->id = id;
 	tunnel->tenant = tenant;
 	tunnel->remote = spec->remote;
-	if (tunnel->remote.port == 0)
+	if (tunnel->remote.family != 0 && tunnel->remote.port == 0)
 		tunnel->remote.port = node->listen_port;
 	tunnel->local = spec->local;
 	tunnel->mtu_bytes = spec->mtu_bytes;

@@ -68,7 +68,8 @@ struct spw_tunnel_obj {
 	uint32_t id;   /* row in tunnel_roots, counters, rates */
 	uint32_t slot; /* slot of the live record, 0: not published */
 	struct spw_tenant_obj *tenant;
-	struct spw_endpoint remote, local; /* as configured; remote.port is never 0 */
+	struct spw_endpoint remote, local; /* as configured; remote.port is never 0
+					    * where remote.family is not */
 	uint16_t mtu_bytes;                /* as configured, 0: from the outer interface */
 	uint32_t allow_cnt;
 	struct spw_prefix *allow;
@@ -90,7 +91,8 @@ struct spw_node {
 	char name[SPW_NAME_BYTES];
 	uint16_t listen_port; /* UDP port of the tunnels */
 	uint32_t workers;
-	char aead[16]; /* as in config.yaml */
+	char aead[16];      /* as in config.yaml */
+	char key_file[256]; /* the node's private key, an absolute path; empty: it has none */
 	struct spw_limits limits;
 	struct spw_interface interfaces[SPW_PORTS_MAX];
 	uint32_t interfaces_cnt;

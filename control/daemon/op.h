@@ -14,7 +14,8 @@
 #include "control/daemon/error.h"
 #include "control/text.h"
 
-#define SPW_NAME_BYTES 32 /* names: 1..31 of [a-z0-9_-], starting with a letter or digit */
+#define SPW_PUBLIC_KEY_BYTES 32 /* X25519 (RFC 7748) */
+#define SPW_NAME_BYTES 32       /* names: 1..31 of [a-z0-9_-], starting with a letter or digit */
 
 enum spw_op_kind {
 	SPW_OP_TENANT_ADD,
@@ -30,7 +31,7 @@ enum spw_op_kind {
 };
 
 /* Key material of a tunnel: files are named here, their contents are read by the SA manager. */
-enum spw_keying { SPW_KEYING_STATIC, SPW_KEYING_FOREIGN };
+enum spw_keying { SPW_KEYING_STATIC, SPW_KEYING_FOREIGN, SPW_KEYING_SESSION };
 
 struct spw_foreign_spec {     /* one direction of a foreign peer's SA */
 	uint32_t spi;         /* in: chosen by us, slot form of tables.h; out: the peer's */
@@ -40,18 +41,21 @@ struct spw_foreign_spec {     /* one direction of a foreign peer's SA */
 struct spw_tunnel_spec {
 	const char *name;
 	const char *tenant;
-	struct spw_endpoint remote; /* port 0: the node's own tunnel port */
+	struct spw_endpoint remote; /* port 0: the node's own tunnel port; family 0, session
+				     * alone: the peer's endpoint is learned when it speaks */
 	struct spw_endpoint local;  /* family 0: what the kernel's route to `remote` prefers */
 	const struct spw_prefix *allow;
 	const struct spw_place *allow_places; /* one per prefix, or NULL */
 	uint32_t allow_cnt;
 	uint16_t mtu_bytes; /* inner; 0: from the outer interface */
-	uint8_t key_bits;   /* static: 128 or 256, stored / 8: 16 or 32 */
+	uint8_t key_bits;   /* static, session: 128 or 256, stored / 8: 16 or 32 */
 	enum spw_keying keying;
 	const char *secret_file;         /* static: hex, 32 bytes */
 	struct spw_foreign_spec in, out; /* foreign */
 	bool esn;                        /* foreign */
 	bool first_use; /* foreign: these keys were never used here, start their reserve at 1 */
+	uint8_t peer_key[SPW_PUBLIC_KEY_BYTES]; /* session: the peer's public key, never zero */
+	const char *psk_file;                   /* session: base64 or hex, 32 bytes; NULL: none */
 };
 
 /* What a blind relay lets through in each direction; it always has both limits. A tenth of what one

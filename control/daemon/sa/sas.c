@@ -376,6 +376,13 @@ int spw_sas_prepare(struct spw_node *node, struct spw_tunnel_obj *tunnel,
 	struct spw_tunnel_sas *entry = calloc(1, sizeof(*entry));
 	int err;
 
+	if (spec->keying == SPW_KEYING_SESSION) {
+		free(entry);
+		return spw_error_set(error, -ENOTSUP, place,
+				     "tunnel \"%s\": sessions are not built yet; expected a tunnel "
+				     "with \"static\" or \"foreign\"",
+				     tunnel->name);
+	}
 	if (!entry)
 		return spw_error_set(error, -ENOMEM, place, "tunnel \"%s\": no memory for its SAs",
 				     tunnel->name);

@@ -40,6 +40,11 @@ void spw_sas_discard(struct spw_node *node, uint32_t direction, uint32_t slot);
 int spw_sas_first_use(struct spw_node *node, struct spw_tunnel_obj *tunnel,
 		      struct spw_error *error);
 
+/* Starts a handshake for new keys at once, whatever the age of those in use, which stay until the
+ * new ones are confirmed. 0: it is under way, or was already. -EINVAL: no session tunnel.
+ * -ENOTCONN: the peer's endpoint is not known yet. Each with a sentence in `error`. */
+int spw_sas_rekey(struct spw_node *node, struct spw_tunnel_obj *tunnel, struct spw_error *error);
+
 /* A new reference to {"keying", "state" ("up", "waiting for the peer", ...), "in": [{spi, worker}],
  * "out": [...], "local_epoch", "peer_epoch", "reserve" ...}; never a key. */
 json_t *spw_sas_describe(struct spw_node *node, const struct spw_tunnel_obj *tunnel);
