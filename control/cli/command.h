@@ -21,6 +21,7 @@ enum spw_param_kind {
 	SPW_PARAM_PREFIX,
 	SPW_PARAM_ENDPOINT,
 	SPW_PARAM_RATE,
+	SPW_PARAM_KEY,    /* a public key */
 	SPW_PARAM_NUMBER, /* decimal or 0x..., at most 32 bits */
 	SPW_PARAM_FILE,   /* sent as an absolute path: the daemon runs in another folder */
 	SPW_PARAM_FLAG,   /* takes no value */
@@ -94,6 +95,10 @@ void spw_usage_format(const struct spw_command *command, char *text, size_t text
 /* The handlers that are more than one request. */
 int spw_batch_run(const struct spw_cli *cli, const struct spw_command *command,
 		  const json_t *params, json_t **error);
+int spw_key_generate_run(const struct spw_cli *cli, const struct spw_command *command,
+			 const json_t *params, json_t **error);
+int spw_key_public_run(const struct spw_cli *cli, const struct spw_command *command,
+		       const json_t *params, json_t **error);
 int spw_supervise_run(const struct spw_cli *cli, const struct spw_command *command,
 		      const json_t *params, json_t **error);
 

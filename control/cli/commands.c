@@ -22,20 +22,26 @@ static const struct spw_param tunnel_name_params[] = {
 static const struct spw_param tunnel_add_params[] = {
 	{NULL, "NAME", "name", SPW_PARAM_NAME, .required = true,
 	 .help = "up to 31 of a-z, 0-9, '_' and '-'"},
-	{"--tenant", "NAME", "tenant", SPW_PARAM_NAME, .required = true,
-	 .help = "whose packets it carries"},
-	{"--remote", "ADDRESS[:PORT]", "remote", SPW_PARAM_ENDPOINT, .required = true,
-	 .help = "where the peer is; without a port: the node's own tunnel port"},
 	{"--allow", "PREFIX", "allow", SPW_PARAM_PREFIX, .required = true, .repeat = true,
-	 .help = "inner sources that may come out of the tunnel"},
+	 .help = "inner sources that may come out of the tunnel; with --peer also routed into it"},
+	{"--tenant", "NAME", "tenant", SPW_PARAM_NAME,
+	 .help = "whose packets it carries; left out: the node's only tenant"},
+	{"--peer", "KEY", "peer", SPW_PARAM_KEY,
+	 .help = "the peer is a Spillway node with this public key (spillway key public)"},
+	{"--endpoint", "ADDRESS[:PORT]", "endpoint", SPW_PARAM_ENDPOINT,
+	 .help = "with --peer: where it is; left out: learned when it speaks"},
+	{"--psk-file", "FILE", "psk_file", SPW_PARAM_FILE,
+	 .help = "with --peer: 32 bytes that both hold, in base64 or hex digits"},
+	{"--remote", "ADDRESS[:PORT]", "remote", SPW_PARAM_ENDPOINT,
+	 .help = "without --peer: where it is; no port: the node's own tunnel port"},
 	{"--local", "ADDRESS", "local", SPW_PARAM_ENDPOINT,
 	 .help = "outer source; left out: what the kernel's route to the peer prefers"},
 	{"--mtu", "BYTES", "mtu", SPW_PARAM_NUMBER,
 	 .help = "longest inner packet; left out: what the outer link carries"},
 	{"--secret-file", "FILE", "static.secret_file", SPW_PARAM_FILE,
 	 .help = "the peer is a Spillway node with the same 64 hex digits"},
-	{"--cipher", "aes-128-gcm|aes-256-gcm", "static.cipher", SPW_PARAM_CHOICE,
-	 .help = "with --secret-file; aes-128-gcm if left out"},
+	{"--cipher", "aes-128-gcm|aes-256-gcm", "cipher", SPW_PARAM_CHOICE,
+	 .help = "with --peer or --secret-file; aes-128-gcm if left out"},
 	{"--in-spi", "SPI", "foreign.in.spi", SPW_PARAM_NUMBER,
 	 .help = "any other ESP peer: the SPI that it sends to us"},
 	{"--in-key", "FILE", "foreign.in.key_file", SPW_PARAM_FILE,
@@ -48,6 +54,17 @@ static const struct spw_param tunnel_add_params[] = {
 	 .help = "the peer uses extended sequence numbers"},
 	{"--first-use", NULL, "foreign.first_use", SPW_PARAM_FLAG,
 	 .help = "these keys were never used before: start counting at 1"},
+	{0},
+};
+
+static const struct spw_param key_generate_params[] = {
+	{NULL, "FILE", "file", SPW_PARAM_FILE, .required = true,
+	 .help = "a new file: one that is there is never overwritten"},
+	{0},
+};
+
+static const struct spw_param key_public_params[] = {
+	{NULL, "FILE", "file", SPW_PARAM_TEXT, .required = true, .help = "- reads standard input"},
 	{0},
 };
 
@@ -124,6 +141,33 @@ static const struct spw_param batch_params[] = {
 	{0},
 };
 
+/* Which of the options go together; what each holds is the node's to judge. */
+static int session_check(const json_t *params, json_t **error)
+{
+	static const struct {
+		const char *key, *with_peer, *without;
+	} rows[] = {
+		{"remote", "--endpoint in place of --remote, which is for tunnels without --peer",
+		 NULL},
+		{"endpoint", NULL, "--remote in place of --endpoint, which goes with --peer"},
+		{"psk_file", NULL, "--psk-file with --peer only"},
+	};
+	bool peer = json_object_get(params, "peer");
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *expected = peer ? rows[i].with_peer : rows[i].without;
+		if (!expected || !json_object_get(params, rows[i].key))
+			continue;
+		*error = spw_error_make(SPW_ERROR_PARAMS, expected,
+					"these options do not go together");
+		return -1;
+	}
+	if (peer || json_object_get(params, "remote"))
+		return 0;
+	*error = spw_error_make(SPW_ERROR_PARAMS, "--remote ADDRESS[:PORT]", "--remote is missing");
+	return -1;
+}
+
 static int tunnel_add_check(const struct spw_command *command, const json_t *params, json_t **error)
 {
 	const json_t *fixed = json_object_get(params, "static");
@@ -132,17 +176,20 @@ static int tunnel_add_check(const struct spw_command *command, const json_t *par
 	const json_t *out = json_object_get(foreign, "out");
 
 	(void)command;
-	if (!!fixed == !!foreign) {
-		*error = spw_error_make(
-			SPW_ERROR_PARAMS,
-			"--secret-file FILE, or --in-spi, --in-key, --out-spi and --out-key",
-			fixed ? "a secret and fixed keys exclude each other"
-			      : "the tunnel has no keys");
+	bool peer = json_object_get(params, "peer");
+	if (peer + !!fixed + !!foreign != 1) {
+		*error = spw_error_make(SPW_ERROR_PARAMS,
+					"--peer KEY, --secret-file FILE, or --in-spi, --in-key, "
+					"--out-spi and --out-key",
+					peer || fixed ? "a peer's key, a secret and fixed keys "
+							"exclude each other"
+						      : "the tunnel has no keys");
 		return -1;
 	}
-	if (fixed && !json_object_get(fixed, "secret_file")) {
-		*error = spw_error_make(SPW_ERROR_PARAMS, "--secret-file FILE",
-					"--cipher belongs to a secret, and there is none");
+	if (foreign && json_object_get(params, "cipher")) {
+		*error = spw_error_make(SPW_ERROR_PARAMS, "--cipher with --peer or --secret-file",
+					"the length of a foreign peer's key says which cipher it "
+					"is for");
 		return -1;
 	}
 	if (foreign && (json_object_size(in) != 2 || json_object_size(out) != 2)) {
@@ -151,7 +198,7 @@ static int tunnel_add_check(const struct spw_command *command, const json_t *par
 					"a foreign peer needs an SPI and a key in both directions");
 		return -1;
 	}
-	return 0;
+	return session_check(params, error);
 }
 
 static int rate_set_check(const struct spw_command *command, const json_t *params, json_t **error)
@@ -216,23 +263,28 @@ const struct spw_command spw_commands[] = {
 	 .examples = "spillway tunnel show to-relay",
 	 .method = "tunnel.show",
 	 .params = tunnel_name_params,
-	 .render = spw_render_record},
+	 .render = spw_render_tunnel},
 	{.thing = "tunnel",
 	 .verb = "add",
 	 .summary = "add a tunnel to a peer",
-	 .about = "A tunnel carries one tenant's packets to one peer, encrypted. Packets only go "
-		  "into it\nonce a route leads there. Keys are read from files (mode 0600); they "
-		  "never stand on a\ncommand line.",
+	 .about = "A tunnel carries one tenant's packets to one peer, encrypted. With --peer both "
+		  "nodes know\neach other by public keys and change the packets' keys by "
+		  "themselves; what is allowed\nis routed into the tunnel as well. Else packets "
+		  "only go into it once a route leads there.\nSecrets are read from files (mode "
+		  "0600); they never stand on a command line.",
 	 .examples =
+		 "spillway tunnel add to-b --peer jNQ...= --endpoint 192.0.2.9 --allow "
+		 "10.2.0.0/24\n"
 		 "spillway tunnel add to-b --tenant blue --remote 192.0.2.9 --allow 10.2.0.0/24 "
 		 "fd00:2::/64 \\\n    --secret-file /etc/spillway/to-b.secret\n"
 		 "spillway tunnel add to-swan --tenant blue --remote 192.0.2.7 --allow 10.9.0.0/24 "
 		 "\\\n    --in-spi 0x00010001 --in-key swan-in.key --out-spi 0xc1a20001 --out-key "
 		 "swan-out.key --first-use",
-	 .usage = "NAME --tenant NAME --remote ADDRESS[:PORT] --allow PREFIX...\n"
-		  "\t[--local ADDRESS] [--mtu BYTES]\n"
-		  "\t--secret-file FILE [--cipher aes-128-gcm|aes-256-gcm] |\n"
-		  "\t--in-spi SPI --in-key FILE --out-spi SPI --out-key FILE [--esn] [--first-use]",
+	 .usage = "NAME --allow PREFIX... [--tenant NAME] [--local ADDRESS] [--mtu BYTES]\n"
+		  "\t--peer KEY [--endpoint ADDRESS[:PORT]] [--psk-file FILE] [--cipher C] |\n"
+		  "\t--remote ADDRESS[:PORT] --secret-file FILE [--cipher C] |\n"
+		  "\t--remote ADDRESS[:PORT] --in-spi SPI --in-key FILE --out-spi SPI --out-key "
+		  "FILE [--esn] [--first-use]",
 	 .method = "tunnel.add",
 	 .change = true,
 	 .params = tunnel_add_params,
@@ -240,7 +292,9 @@ const struct spw_command spw_commands[] = {
 	{.thing = "tunnel",
 	 .verb = "del",
 	 .summary = "delete a tunnel and wipe its keys",
-	 .about = "Refused while routes lead into it: delete those first.",
+	 .about = "Refused while routes lead into it: delete those first. Those that --peer's "
+		  "--allow "
+		  "made go\nwith it.",
 	 .examples = "spillway tunnel del to-relay",
 	 .method = "tunnel.del",
 	 .change = true,
@@ -254,6 +308,31 @@ const struct spw_command spw_commands[] = {
 	 .examples = "spillway tunnel first-use to-swan",
 	 .method = "tunnel.first_use",
 	 .params = tunnel_name_params},
+	{.thing = "tunnel",
+	 .verb = "rekey",
+	 .summary = "agree on new keys with a peer now",
+	 .about =
+		 "Keys change by themselves, every two minutes of traffic. This starts a change at "
+		 "once; the\nkeys in use stay until the new ones work, and no packet is lost.",
+	 .examples = "spillway tunnel rekey to-b",
+	 .method = "tunnel.rekey",
+	 .params = tunnel_name_params},
+	{.thing = "key",
+	 .verb = "generate",
+	 .summary = "make this node's private key, and print its public key",
+	 .about =
+		 "The file (mode 0600) is named as key_file in config.yaml; give the public key to "
+		 "the other\nside, where it stands as peer. Needs no running node.",
+	 .examples = "spillway key generate /etc/spillway/node.key",
+	 .params = key_generate_params,
+	 .run = spw_key_generate_run},
+	{.thing = "key",
+	 .verb = "public",
+	 .summary = "print the public key of a private one",
+	 .about = "What the other side needs. Needs no running node.",
+	 .examples = "spillway key public /etc/spillway/node.key",
+	 .params = key_public_params,
+	 .run = spw_key_public_run},
 	{.thing = "route",
 	 .verb = "list",
 	 .summary = "where inner destinations go",

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/base64.h"
 #include "control/cli/command.h"
 #include "control/cli/error.h"
 #include "control/text.h"
@@ -123,6 +124,7 @@ static json_t *value_parse(const struct spw_param *param, const char *text, cons
 {
 	struct spw_prefix prefix;
 	struct spw_endpoint endpoint;
+	uint8_t key[SPW_KEY_BYTES];
 	uint32_t rate_kbit;
 
 	switch (param->kind) {
@@ -135,6 +137,8 @@ static json_t *value_parse(const struct spw_param *param, const char *text, cons
 									  : NULL;
 	case SPW_PARAM_RATE:
 		return spw_rate_parse(text, &rate_kbit, expected) == 0 ? json_string(text) : NULL;
+	case SPW_PARAM_KEY:
+		return spw_public_key_parse(text, key, expected) == 0 ? json_string(text) : NULL;
 	case SPW_PARAM_NUMBER:
 		return number_parse(text, expected);
 	case SPW_PARAM_FILE:

@@ -22,6 +22,12 @@ void spw_render_tunnels(FILE *out, const json_t *result)
 		{"TX DROPS", "tx_drops"},
 	};
 
+	size_t i;
+	json_t *tunnel;
+
+	json_array_foreach (result, i, tunnel)
+		if (json_is_null(json_object_get(tunnel, "remote")))
+			json_object_set_new(tunnel, "remote", json_string("not known yet"));
 	spw_table_print(out, COLUMNS(columns), result, "no tunnels (spillway tunnel add --help)");
 }
 
@@ -142,6 +148,33 @@ static void members_print(FILE *out, const json_t *object, int indent)
 void spw_render_record(FILE *out, const json_t *result)
 {
 	members_print(out, result, 0);
+}
+
+/* A session's failures by cause: those that never happened say nothing. */
+static void session_tidy(json_t *sa)
+{
+	json_t *failures = json_object_get(sa, "failures"), *count;
+	const char *cause;
+	void *next;
+
+	json_object_foreach_safe(failures, next, cause, count) if (json_integer_value(count) == 0)
+		json_object_del(failures, cause);
+	if (failures && json_object_size(failures) == 0)
+		json_object_del(sa, "failures");
+	if (json_is_null(json_object_get(sa, "endpoint")))
+		json_object_set_new(sa, "endpoint", json_string("not known until the peer speaks"));
+	if (json_is_null(json_object_get(sa, "handshake_age_s")))
+		json_object_set_new(sa, "handshake_age_s", json_string("never"));
+}
+
+void spw_render_tunnel(FILE *out, const json_t *result)
+{
+	json_t *sa = json_object_get(result, "sa");
+	const char *keying = json_string_value(json_object_get(sa, "keying"));
+
+	if (keying && strcmp(keying, "session") == 0)
+		session_tidy(sa);
+	spw_render_record(out, result);
 }
 
 static void status_head(FILE *out, const json_t *status)

@@ -21,5 +21,6 @@ void spw_render_drops(FILE *out, const json_t *result);
 void spw_render_batch(FILE *out, const json_t *result);
 /* Any object, one member to a line. */
 void spw_render_record(FILE *out, const json_t *result);
+void spw_render_tunnel(FILE *out, const json_t *result);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/daemon/config_build.h"
 #include "control/daemon/config_file.h"
 #include "control/daemon/device.h"
 #include "control/daemon/values.h"
@@ -23,23 +24,17 @@
 #define TENANTS_MAX 65535
 #define ROUTES_MAX (UINT32_C(1) << 23)
 
-#define LIST_BYTES_MIN 4096 /* lists from here on grow by half */
+#define CONTROL_PPS_MAX 1000000
 
-struct build {
-	const char *path; /* of config.yaml */
-	const struct spw_marks *marks;
-	const struct spw_file *file;
-	struct spw_config *config;
-	struct spw_error *error;
-};
+#define LIST_BYTES_MIN 4096 /* lists from here on grow by half */
 
 static int fail_memory(struct spw_error *error)
 {
 	return spw_error_set(error, -ENOMEM, (struct spw_place){0}, "out of memory");
 }
 
-static int fail_value(struct build *build, struct spw_path path, const char *text,
-		      const char *expected)
+int spw_config_fail_value(struct spw_config_build *build, struct spw_path path, const char *text,
+			  const char *expected)
 {
 	return spw_marks_fail(build->marks, path, build->error, -EINVAL, " is %s; expected %s",
 			      spw_quote(text).text, expected);
@@ -48,7 +43,7 @@ static int fail_value(struct build *build, struct spw_path path, const char *tex
 /* ---- the node itself ---------------------------------------------------------------------- */
 
 /* *value: the number in the file, or `other` where it was left out. */
-static int build_number(struct build *build, const char *path, const uint32_t *in_file,
+static int build_number(struct spw_config_build *build, const char *path, const uint32_t *in_file,
 			uint32_t other, uint32_t max, uint32_t *value)
 {
 	*value = in_file ? *in_file : other;
@@ -58,7 +53,7 @@ static int build_number(struct build *build, const char *path, const uint32_t *i
 	return 0;
 }
 
-static int build_node(struct build *build)
+static int build_node(struct spw_config_build *build)
 {
 	static const struct spw_file_limits no_limits;
 	const struct spw_file *file = build->file;
@@ -68,7 +63,7 @@ static int build_node(struct build *build)
 	uint32_t listen_port;
 
 	if (spw_name_check(file->node, &expected) < 0)
-		return fail_value(build, spw_path("node"), file->node, expected);
+		return spw_config_fail_value(build, spw_path("node"), file->node, expected);
 	snprintf(build->config->node, sizeof(build->config->node), "%s", file->node);
 
 	int rc = build_number(build, "listen", file->listen, LISTEN_PORT_DEFAULT, UINT16_MAX,
@@ -85,12 +80,18 @@ static int build_node(struct build *build)
 	if (rc == 0)
 		rc = build_number(build, "limits.routes", in_file->routes, ROUTES_DEFAULT,
 				  ROUTES_MAX, &limits->routes);
+	if (rc == 0 && in_file->control_per_source)
+		rc = build_number(build, "limits.control_per_source", in_file->control_per_source,
+				  0, CONTROL_PPS_MAX, &limits->control_per_source_pps);
+	if (rc == 0 && in_file->control_total)
+		rc = build_number(build, "limits.control_total", in_file->control_total, 0,
+				  CONTROL_PPS_MAX, &limits->control_total_pps);
 	if (rc == 0)
 		build->config->listen_port = (uint16_t)listen_port;
 	return rc;
 }
 
-static int build_aead(struct build *build)
+static int build_aead(struct spw_config_build *build)
 {
 	static const char *const names[] = {"auto", "openssl", "ipsec-mb"};
 	const char *text = build->file->aead ? build->file->aead : names[0];
@@ -100,7 +101,29 @@ static int build_aead(struct build *build)
 			snprintf(build->config->aead, sizeof(build->config->aead), "%s", text);
 			return 0;
 		}
-	return fail_value(build, spw_path("aead"), text, "auto, openssl or ipsec-mb");
+	return spw_config_fail_value(build, spw_path("aead"), text, "auto, openssl or ipsec-mb");
+}
+
+static int build_key_file(struct spw_config_build *build)
+{
+	static const char how[] = "a private key; \"spillway key generate FILE\" makes one";
+	char *key_file = build->config->key_file;
+	const char *in_file = build->file->key_file, *name;
+
+	if (!in_file)
+		return 0;
+	int rc = spw_config_file(build, spw_path("key_file"), in_file, how, &name);
+	if (rc < 0)
+		return rc;
+	/* A path of config.yaml may itself be relative; what is passed on must not be. */
+	char *full = spw_config_keep(build, realpath(name, NULL));
+	if (!full)
+		return fail_memory(build->error);
+	if (strlen(full) >= sizeof(build->config->key_file))
+		return spw_config_fail_value(build, spw_path("key_file"), full,
+					     "a path of at most 255 characters");
+	strcpy(key_file, full);
+	return 0;
 }
 
 static bool is_ifname(const char *name)
@@ -110,7 +133,7 @@ static bool is_ifname(const char *name)
 }
 
 /* Which keys go with which role. */
-static int check_role(struct build *build, uint32_t i)
+static int check_role(struct spw_config_build *build, uint32_t i)
 {
 	const struct spw_file_interface *in = &build->file->interfaces[i];
 	const char *strange = NULL;
@@ -139,7 +162,7 @@ static int check_role(struct build *build, uint32_t i)
 }
 
 /* What a device is called, and that it is there to be taken. */
-static int build_device(struct build *build, uint32_t i)
+static int build_device(struct spw_config_build *build, uint32_t i)
 {
 	const char *device = build->file->interfaces[i].device, *expected;
 	struct spw_path path = spw_path("interfaces[%u].device", i);
@@ -148,12 +171,13 @@ static int build_device(struct build *build, uint32_t i)
 	if (!device)
 		return 0;
 	if (spw_device_check(device, &expected) < 0)
-		return fail_value(build, path, device, expected);
+		return spw_config_fail_value(build, path, device, expected);
 	for (uint32_t other = 0; other < i; other++) {
 		const char *above = build->file->interfaces[other].device;
 		if (above && strcasecmp(device, above) == 0)
-			return fail_value(build, path, device,
-					  "every device once; this one stands above already");
+			return spw_config_fail_value(
+				build, path, device,
+				"every device once; this one stands above already");
 	}
 	int rc = spw_device_ready("", device, why, sizeof(why));
 	if (rc < 0)
@@ -164,18 +188,20 @@ static int build_device(struct build *build, uint32_t i)
 	return 0;
 }
 
-static int build_interface(struct build *build, uint32_t i)
+static int build_interface(struct spw_config_build *build, uint32_t i)
 {
 	const struct spw_file_interface *in = &build->file->interfaces[i];
 	struct spw_interface *out = &build->config->interfaces[i];
 	if (!is_ifname(in->name))
-		return fail_value(build, spw_path("interfaces[%u].name", i), in->name,
-				  "an interface's name: 1 to 15 characters without \"/\", \":\" or "
-				  "spaces");
+		return spw_config_fail_value(
+			build, spw_path("interfaces[%u].name", i), in->name,
+			"an interface's name: 1 to 15 characters without \"/\", \":\" or "
+			"spaces");
 	for (uint32_t other = 0; other < i; other++)
 		if (strcmp(in->name, build->file->interfaces[other].name) == 0)
-			return fail_value(build, spw_path("interfaces[%u].name", i), in->name,
-					  "every interface once; this one stands above already");
+			return spw_config_fail_value(
+				build, spw_path("interfaces[%u].name", i), in->name,
+				"every interface once; this one stands above already");
 	if (in->vlan && (*in->vlan < 1 || *in->vlan > 4094))
 		return spw_marks_fail(
 			build->marks, spw_path("interfaces[%u].vlan", i), build->error, -EINVAL,
@@ -193,7 +219,7 @@ static int build_interface(struct build *build, uint32_t i)
 	return 0;
 }
 
-static int build_interfaces(struct build *build)
+static int build_interfaces(struct spw_config_build *build)
 {
 	bool wan = false;
 	for (uint32_t i = 0; i < build->file->interfaces_cnt; i++) {
@@ -212,7 +238,7 @@ static int build_interfaces(struct build *build)
 
 /* ---- ops ---------------------------------------------------------------------------------- */
 
-static void *keep(struct build *build, void *memory)
+void *spw_config_keep(struct spw_config_build *build, void *memory)
 {
 	struct spw_config *config = build->config;
 	if (memory)
@@ -220,7 +246,8 @@ static void *keep(struct build *build, void *memory)
 	return memory;
 }
 
-static struct spw_op *push(struct build *build, enum spw_op_kind kind, struct spw_path path)
+struct spw_op *spw_config_push(struct spw_config_build *build, enum spw_op_kind kind,
+			       struct spw_path path)
 {
 	struct spw_op *op = &build->config->ops[build->config->ops_cnt++];
 	op->kind = kind;
@@ -228,173 +255,61 @@ static struct spw_op *push(struct build *build, enum spw_op_kind kind, struct sp
 	return op;
 }
 
-static int build_prefix(struct build *build, struct spw_path path, const char *text,
-			struct spw_prefix *prefix)
+int spw_config_prefix(struct spw_config_build *build, struct spw_path path, const char *text,
+		      struct spw_prefix *prefix)
 {
 	const char *expected;
 	if (spw_prefix_parse(text, prefix, &expected) < 0)
-		return fail_value(build, path, text, expected);
+		return spw_config_fail_value(build, path, text, expected);
 	return 0;
 }
 
-static int build_rate(struct build *build, struct spw_path path, const char *text,
-		      const char *tenant, const char *tunnel, bool out)
+int spw_config_rate(struct spw_config_build *build, struct spw_path path, const char *text,
+		    const char *tenant, const char *tunnel, bool out)
 {
 	const char *expected;
 	if (!text)
 		return 0;
-	struct spw_op *op = push(build, SPW_OP_RATE_SET, path);
+	struct spw_op *op = spw_config_push(build, SPW_OP_RATE_SET, path);
 	op->rate.tenant = tenant;
 	op->rate.tunnel = tunnel;
 	op->rate.in = !out;
 	op->rate.out = out;
 	if (spw_rate_parse(text, &op->rate.rate_kbit, &expected) < 0)
-		return fail_value(build, path, text, expected);
+		return spw_config_fail_value(build, path, text, expected);
 	return 0;
 }
 
-/* Names of key files are relative to config.yaml. */
-static int build_key_file(struct build *build, struct spw_path path, const char *name,
-			  const char **file_name)
-{
-	const char *slash = strrchr(build->path, '/');
-	int folder_chars = name[0] != '/' && slash ? (int)(slash - build->path) + 1 : 0;
-	char *full;
-	if (asprintf(&full, "%.*s%s", folder_chars, build->path, name) < 0)
-		return fail_memory(build->error);
-	*file_name = keep(build, full);
-
-	struct stat status;
-	int problem = 0;
-	if (stat(full, &status) < 0 || access(full, R_OK) < 0)
-		problem = errno;
-	else if (!S_ISREG(status.st_mode))
-		problem = EISDIR;
-	if (problem)
-		return spw_marks_fail(build->marks, path, build->error, -problem,
-				      " %s: %s; expected a readable file with hex digits",
-				      spw_quote(full).text,
-				      problem == EISDIR ? "not a regular file" : strerror(problem));
-	return 0;
-}
-
-static int build_direction(struct build *build, uint32_t i, const char *which,
-			   const struct spw_file_direction *direction,
-			   struct spw_foreign_spec *spec)
-{
-	const char *expected;
-	if (spw_value_spi(direction->spi, which[0] == 'i', &spec->spi, &expected) < 0)
-		return spw_marks_fail(
-			build->marks, spw_path("tunnels[%u].foreign.%s.spi", i, which),
-			build->error, -EINVAL, " is 0x%x; expected %s", direction->spi, expected);
-	return build_key_file(build, spw_path("tunnels[%u].foreign.%s.key_file", i, which),
-			      direction->key_file, &spec->key_file);
-}
-
-static int build_keys(struct build *build, uint32_t i, struct spw_tunnel_spec *spec)
-{
-	const struct spw_file_tunnel *in = &build->file->tunnels[i];
-	if (!in->keys_static == !in->keys_foreign)
-		return spw_marks_fail(build->marks, spw_path("tunnels[%u]", i), build->error,
-				      -EINVAL,
-				      ": %s; expected one of them: static where the peer is a "
-				      "Spillway node, foreign for any other",
-				      in->keys_static ? "both \"static\" and \"foreign\" stand here"
-						      : "no key \"static\" or \"foreign\"");
-	if (in->keys_static) {
-		const char *expected;
-		spec->keying = SPW_KEYING_STATIC;
-		if (spw_value_cipher(in->keys_static->cipher, &spec->key_bits, &expected) < 0)
-			return fail_value(build, spw_path("tunnels[%u].static.cipher", i),
-					  in->keys_static->cipher, expected);
-		return build_key_file(build, spw_path("tunnels[%u].static.secret_file", i),
-				      in->keys_static->secret_file, &spec->secret_file);
-	}
-	spec->keying = SPW_KEYING_FOREIGN;
-	spec->esn = in->keys_foreign->esn;
-	int rc = build_direction(build, i, "in", &in->keys_foreign->in, &spec->in);
-	if (rc == 0)
-		rc = build_direction(build, i, "out", &in->keys_foreign->out, &spec->out);
-	return rc;
-}
-
-static int build_allow(struct build *build, uint32_t i, struct spw_tunnel_spec *spec)
-{
-	const struct spw_file_tunnel *in = &build->file->tunnels[i];
-	struct spw_prefix *allow = keep(build, calloc(in->allow_cnt, sizeof(*allow)));
-	struct spw_place *places = keep(build, calloc(in->allow_cnt, sizeof(*places)));
-	if (!allow || !places)
-		return fail_memory(build->error);
-	for (uint32_t j = 0; j < in->allow_cnt; j++) {
-		struct spw_path path = spw_path("tunnels[%u].allow[%u]", i, j);
-		int rc = build_prefix(build, path, in->allow[j], &allow[j]);
-		if (rc < 0)
-			return rc;
-		places[j] = spw_marks_place(build->marks, path);
-	}
-	spec->allow = allow;
-	spec->allow_places = places;
-	spec->allow_cnt = in->allow_cnt;
-	return 0;
-}
-
-static int build_tunnel(struct build *build, uint32_t i)
-{
-	const struct spw_file_tunnel *in = &build->file->tunnels[i];
-	struct spw_tunnel_spec *spec =
-		&push(build, SPW_OP_TUNNEL_ADD, spw_path("tunnels[%u]", i))->tunnel;
-	const char *expected;
-	spec->name = in->name;
-	spec->tenant = in->tenant;
-	if (spw_value_remote(in->remote, &spec->remote, &expected) < 0)
-		return fail_value(build, spw_path("tunnels[%u].remote", i), in->remote, expected);
-	if (in->local && spw_value_local(in->local, &spec->remote, &spec->local, &expected) < 0)
-		return fail_value(build, spw_path("tunnels[%u].local", i), in->local, expected);
-	if (in->mtu && spw_value_mtu(*in->mtu, &spec->mtu_bytes, &expected) < 0)
-		return spw_marks_fail(build->marks, spw_path("tunnels[%u].mtu", i), build->error,
-				      -EINVAL, " is %u; expected %s", *in->mtu, expected);
-	int rc = build_allow(build, i, spec);
-	if (rc == 0)
-		rc = build_keys(build, i, spec);
-	if (rc == 0)
-		rc = build_rate(build, spw_path("tunnels[%u].rate_in", i), in->rate_in, NULL,
-				in->name, false);
-	if (rc == 0)
-		rc = build_rate(build, spw_path("tunnels[%u].rate_out", i), in->rate_out, NULL,
-				in->name, true);
-	return rc;
-}
-
-static int build_routes(struct build *build, uint32_t i)
+static int build_routes(struct spw_config_build *build, uint32_t i)
 {
 	const struct spw_file_tenant *in = &build->file->tenants[i];
 	for (uint32_t j = 0; j < in->routes_cnt; j++) {
 		struct spw_path path = spw_path("tenants[%u].routes[%u].prefix", i, j);
-		struct spw_op *op = push(build, SPW_OP_ROUTE_ADD, path);
+		struct spw_op *op = spw_config_push(build, SPW_OP_ROUTE_ADD, path);
 		op->route.tenant = in->name;
 		op->route.tunnel = in->routes[j].tunnel;
-		int rc = build_prefix(build, path, in->routes[j].prefix, &op->route.prefix);
+		int rc = spw_config_prefix(build, path, in->routes[j].prefix, &op->route.prefix);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-static int build_lans(struct build *build, uint32_t i)
+static int build_lans(struct spw_config_build *build, uint32_t i)
 {
 	const struct spw_file_interface *in = &build->file->interfaces[i];
 	for (uint32_t j = 0; j < in->prefixes_cnt; j++) {
 		struct spw_path path = spw_path("interfaces[%u].prefixes[%u]", i, j);
-		struct spw_op *op = push(build, SPW_OP_LAN_ADD, path);
+		struct spw_op *op = spw_config_push(build, SPW_OP_LAN_ADD, path);
 		op->lan.port = i;
-		int rc = build_prefix(build, path, in->prefixes[j], &op->lan.prefix);
+		int rc = spw_config_prefix(build, path, in->prefixes[j], &op->lan.prefix);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-static int allocate_ops(struct build *build)
+static int allocate_ops(struct spw_config_build *build)
 {
 	const struct spw_file *file = build->file;
 	size_t ops = (size_t)file->tenants_cnt * 2 + (size_t)file->tunnels_cnt * 3 +
@@ -404,34 +319,39 @@ static int allocate_ops(struct build *build)
 	for (uint32_t i = 0; i < file->interfaces_cnt; i++)
 		ops += file->interfaces[i].prefixes_cnt;
 	build->config->ops = calloc(ops + 1, sizeof(*build->config->ops));
-	/* A tunnel keeps its allowed prefixes, their places, and up to two names of files. */
-	build->config->kept = calloc((size_t)file->tunnels_cnt * 4 + 1, sizeof(void *));
+	/* A tunnel keeps its allowed prefixes, their places, and up to two names of files; the node
+	 * keeps that of its key, as written and resolved. */
+	build->config->kept = calloc((size_t)file->tunnels_cnt * 4 + 2, sizeof(void *));
 	return build->config->ops && build->config->kept ? 0 : fail_memory(build->error);
 }
 
 /* Tenants first, then what belongs to them, then routes, which name tunnels; relays are apart. */
-static int build_ops(struct build *build)
+static int build_ops(struct spw_config_build *build)
 {
 	const struct spw_file *file = build->file;
-	int rc = allocate_ops(build);
+	int rc = 0;
 	for (uint32_t i = 0; rc == 0 && i < file->tenants_cnt; i++) {
-		struct spw_op *op = push(build, SPW_OP_TENANT_ADD, spw_path("tenants[%u].name", i));
+		struct spw_op *op =
+			spw_config_push(build, SPW_OP_TENANT_ADD, spw_path("tenants[%u].name", i));
 		op->tenant.name = file->tenants[i].name;
-		rc = build_rate(build, spw_path("tenants[%u].rate", i), file->tenants[i].rate,
-				file->tenants[i].name, NULL, false);
+		rc = spw_config_rate(build, spw_path("tenants[%u].rate", i), file->tenants[i].rate,
+				     file->tenants[i].name, NULL, false);
 	}
 	for (uint32_t i = 0; rc == 0 && i < file->deny_cnt; i++) {
-		struct spw_op *op = push(build, SPW_OP_DENY_ADD, spw_path("deny[%u]", i));
-		rc = build_prefix(build, spw_path("deny[%u]", i), file->deny[i], &op->deny.prefix);
+		struct spw_op *op =
+			spw_config_push(build, SPW_OP_DENY_ADD, spw_path("deny[%u]", i));
+		rc = spw_config_prefix(build, spw_path("deny[%u]", i), file->deny[i],
+				       &op->deny.prefix);
 	}
 	for (uint32_t i = 0; rc == 0 && i < file->interfaces_cnt; i++)
 		rc = build_lans(build, i);
 	for (uint32_t i = 0; rc == 0 && i < file->tunnels_cnt; i++)
-		rc = build_tunnel(build, i);
+		rc = spw_config_tunnel(build, i);
 	for (uint32_t i = 0; rc == 0 && i < file->tenants_cnt; i++)
 		rc = build_routes(build, i);
 	for (uint32_t i = 0; rc == 0 && i < file->relays_cnt; i++) {
-		struct spw_op *op = push(build, SPW_OP_RELAY_ADD, spw_path("relays[%u]", i));
+		struct spw_op *op =
+			spw_config_push(build, SPW_OP_RELAY_ADD, spw_path("relays[%u]", i));
 		rc = spw_file_build_relay(build->marks, file, i, build->config->listen_port,
 					  &op->relay, build->error);
 	}
@@ -459,7 +379,7 @@ static const cyaml_config_t cyaml_settings = {
 	.flags = CYAML_CFG_NO_ALIAS,
 };
 
-static int read_file(struct build *build, const char *text, size_t text_bytes)
+static int read_file(struct spw_config_build *build, const char *text, size_t text_bytes)
 {
 	int rc = spw_file_check(build->marks, build->error);
 	if (rc < 0)
@@ -473,7 +393,7 @@ static int read_file(struct build *build, const char *text, size_t text_bytes)
 				     cyaml_strerror(problem));
 	build->config->file = data;
 	build->file = data;
-	return 0;
+	return spw_file_fill_tenants(build->marks, build->config->file, build->error);
 }
 
 int spw_config_parse(const char *path, const char *text, size_t text_bytes, struct spw_config **out,
@@ -483,7 +403,8 @@ int spw_config_parse(const char *path, const char *text, size_t text_bytes, stru
 	struct spw_config *config = calloc(1, sizeof(*config));
 	if (!config)
 		return fail_memory(error);
-	struct build build = {.path = path, .marks = &marks, .config = config, .error = error};
+	struct spw_config_build build = {
+		.path = path, .marks = &marks, .config = config, .error = error};
 	int rc = spw_marks_open(&marks, text, text_bytes, error);
 	if (rc < 0)
 		goto out_config;
@@ -495,6 +416,10 @@ int spw_config_parse(const char *path, const char *text, size_t text_bytes, stru
 		rc = build_node(&build);
 	if (rc == 0)
 		rc = build_aead(&build);
+	if (rc == 0)
+		rc = allocate_ops(&build);
+	if (rc == 0)
+		rc = build_key_file(&build);
 	if (rc == 0)
 		rc = build_interfaces(&build);
 	if (rc == 0)

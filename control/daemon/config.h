@@ -24,6 +24,7 @@ struct spw_config {
 	char node[SPW_NAME_BYTES];
 	uint16_t listen_port;     /* UDP port of the tunnels */
 	char aead[16];            /* "auto" (left out, too), "openssl" or "ipsec-mb" */
+	char key_file[256];       /* the private key, an absolute path; empty: none */
 	struct spw_limits limits; /* with defaults filled in; limits.workers is `workers` */
 	struct spw_interface interfaces[SPW_PORTS_MAX]; /* what the file says; the rest is 0 */
 	uint32_t interfaces_cnt;

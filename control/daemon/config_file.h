@@ -17,6 +17,7 @@
 
 struct spw_file_limits {
 	uint32_t *tunnels, *tenants, *routes;
+	uint32_t *control_per_source, *control_total; /* messages a second */
 };
 
 enum spw_file_on_stop { SPW_ON_STOP_LEFT_OUT, SPW_ON_STOP_DROP, SPW_ON_STOP_PASS };
@@ -43,7 +44,7 @@ struct spw_file_tenant {
 };
 
 struct spw_file_static {
-	char *secret_file, *cipher;
+	char *secret_file;
 };
 
 struct spw_file_direction {
@@ -58,6 +59,7 @@ struct spw_file_foreign {
 
 struct spw_file_tunnel {
 	char *name, *tenant, *remote, *local;
+	char *peer, *endpoint, *psk_file, *cipher;
 	char **allow;
 	uint32_t allow_cnt;
 	uint32_t *mtu;
@@ -78,7 +80,7 @@ struct spw_file_relay {
 struct spw_file {
 	char *node;
 	uint32_t *listen, *workers;
-	char *aead;
+	char *aead, *key_file;
 	struct spw_file_limits *limits;
 	struct spw_file_interface *interfaces;
 	uint32_t interfaces_cnt;
@@ -97,6 +99,11 @@ extern const cyaml_schema_value_t spw_file_schema; /* of a struct spw_file */
 /* config_check.c: the document against the schema: keys, types, syntax of numbers. What passes
  * here, libcyaml takes. 0 or -EINVAL. */
 int spw_file_check(const struct spw_marks *marks, struct spw_error *error);
+
+/* config_names.c: fills in the tenant of tunnels and lans where it is left out and only one can be
+ * meant. */
+int spw_file_fill_tenants(const struct spw_marks *marks, struct spw_file *file,
+			  struct spw_error *error);
 
 /* config_names.c: names that break the rules, stand twice or are nobody's. */
 int spw_file_check_names(const struct spw_marks *marks, const struct spw_file *file,

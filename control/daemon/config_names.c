@@ -173,3 +173,28 @@ out:
 	free(tenants.sorted);
 	return rc;
 }
+
+static int fill_tenant(const struct spw_file *file, char **tenant)
+{
+	if (!*tenant && file->tenants_cnt == 1)
+		*tenant = strdup(file->tenants[0].name);
+	return *tenant || file->tenants_cnt != 1 ? 0 : -ENOMEM;
+}
+
+int spw_file_fill_tenants(const struct spw_marks *marks, struct spw_file *file,
+			  struct spw_error *error)
+{
+	int rc = 0;
+	for (uint32_t i = 0; rc == 0 && i < file->interfaces_cnt; i++)
+		if (file->interfaces[i].role == SPW_PORT_LAN)
+			rc = fill_tenant(file, &file->interfaces[i].tenant);
+	for (uint32_t i = 0; rc == 0 && i < file->tunnels_cnt; i++) {
+		rc = fill_tenant(file, &file->tunnels[i].tenant);
+		if (rc == 0 && !file->tunnels[i].tenant)
+			return spw_marks_fail(marks, spw_path("tunnels[%u]", i), error, -EINVAL,
+					      ": no key \"tenant\"; expected \"tenant: ...\" here: "
+					      "the file has %u tenants",
+					      file->tenants_cnt);
+	}
+	return rc < 0 ? spw_error_set(error, rc, (struct spw_place){0}, "out of memory") : 0;
+}

@@ -13,6 +13,9 @@ static const cyaml_schema_field_t limits_fields[] = {
 	CYAML_FIELD_UINT_PTR("tunnels", OPTIONAL, struct spw_file_limits, tunnels),
 	CYAML_FIELD_UINT_PTR("tenants", OPTIONAL, struct spw_file_limits, tenants),
 	CYAML_FIELD_UINT_PTR("routes", OPTIONAL, struct spw_file_limits, routes),
+	CYAML_FIELD_UINT_PTR("control_per_source", OPTIONAL, struct spw_file_limits,
+			     control_per_source),
+	CYAML_FIELD_UINT_PTR("control_total", OPTIONAL, struct spw_file_limits, control_total),
 	CYAML_FIELD_END,
 };
 
@@ -64,8 +67,6 @@ static const cyaml_schema_value_t tenant_entry = {
 static const cyaml_schema_field_t static_fields[] = {
 	CYAML_FIELD_STRING_PTR("secret_file", TEXT, struct spw_file_static, secret_file, 1,
 			       CYAML_UNLIMITED),
-	CYAML_FIELD_STRING_PTR("cipher", TEXT | OPTIONAL, struct spw_file_static, cipher, 1,
-			       CYAML_UNLIMITED),
 	CYAML_FIELD_END,
 };
 
@@ -87,8 +88,18 @@ static const cyaml_schema_field_t foreign_fields[] = {
 
 static const cyaml_schema_field_t tunnel_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", TEXT, struct spw_file_tunnel, name, 1, CYAML_UNLIMITED),
-	CYAML_FIELD_STRING_PTR("tenant", TEXT, struct spw_file_tunnel, tenant, 1, CYAML_UNLIMITED),
-	CYAML_FIELD_STRING_PTR("remote", TEXT, struct spw_file_tunnel, remote, 1, CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("tenant", TEXT | OPTIONAL, struct spw_file_tunnel, tenant, 1,
+			       CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("remote", TEXT | OPTIONAL, struct spw_file_tunnel, remote, 1,
+			       CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("peer", TEXT | OPTIONAL, struct spw_file_tunnel, peer, 1,
+			       CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("endpoint", TEXT | OPTIONAL, struct spw_file_tunnel, endpoint, 1,
+			       CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("psk_file", TEXT | OPTIONAL, struct spw_file_tunnel, psk_file, 1,
+			       CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("cipher", TEXT | OPTIONAL, struct spw_file_tunnel, cipher, 1,
+			       CYAML_UNLIMITED),
 	CYAML_FIELD_STRING_PTR("local", TEXT | OPTIONAL, struct spw_file_tunnel, local, 1,
 			       CYAML_UNLIMITED),
 	CYAML_FIELD_SEQUENCE_COUNT("allow", CYAML_FLAG_POINTER, struct spw_file_tunnel, allow,
@@ -129,6 +140,8 @@ static const cyaml_schema_field_t file_fields[] = {
 	CYAML_FIELD_UINT_PTR("listen", OPTIONAL, struct spw_file, listen),
 	CYAML_FIELD_UINT_PTR("workers", OPTIONAL, struct spw_file, workers),
 	CYAML_FIELD_STRING_PTR("aead", TEXT | OPTIONAL, struct spw_file, aead, 1, CYAML_UNLIMITED),
+	CYAML_FIELD_STRING_PTR("key_file", TEXT | OPTIONAL, struct spw_file, key_file, 1,
+			       CYAML_UNLIMITED),
 	CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_POINTER | OPTIONAL, struct spw_file, limits,
 				limits_fields),
 	CYAML_FIELD_SEQUENCE_COUNT("interfaces", CYAML_FLAG_POINTER, struct spw_file, interfaces,

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/base64.h"
 #include "control/daemon/journal.h"
 #include "control/daemon/relays/relays.h"
 
@@ -47,11 +48,24 @@ static json_t *write_tenant(const char *name, uint32_t id)
 	return json_pack("{ss si ss}", "op", "tenant_add", "id", (int)id, "name", name);
 }
 
+static const char *const keying_names[] = {
+	[SPW_KEYING_STATIC] = "static",
+	[SPW_KEYING_FOREIGN] = "foreign",
+	[SPW_KEYING_SESSION] = "session",
+};
+
 static json_t *write_keys(const struct spw_tunnel_spec *spec)
 {
+	char peer[SPW_KEY_CHARS + 1];
+
 	if (spec->keying == SPW_KEYING_STATIC)
 		return json_pack("{ss si}", "secret_file", spec->secret_file, "key_bytes",
 				 (int)spec->key_bits);
+	if (spec->keying == SPW_KEYING_SESSION) {
+		spw_key_encode(spec->peer_key, peer);
+		return json_pack("{ss ss* si}", "peer", peer, "psk_file", spec->psk_file,
+				 "key_bytes", (int)spec->key_bits);
+	}
 	return json_pack("{sb sI ss sI ss}", "esn", (int)spec->esn, "in_spi",
 			 (json_int_t)spec->in.spi, "in_key_file", spec->in.key_file, "out_spi",
 			 (json_int_t)spec->out.spi, "out_key_file", spec->out.key_file);
@@ -63,11 +77,11 @@ static json_t *write_tunnel(const struct spw_tunnel_spec *spec, uint32_t id)
 
 	for (uint32_t i = 0; i < spec->allow_cnt; i++)
 		json_array_append_new(allow, write_prefix(&spec->allow[i]));
-	return json_pack(
-		"{ss si ss ss so so si so so}", "op", "tunnel_add", "id", (int)id, "name",
-		spec->name, "tenant", spec->tenant, "remote", write_endpoint(&spec->remote),
-		"local", write_endpoint(&spec->local), "mtu", (int)spec->mtu_bytes, "allow", allow,
-		spec->keying == SPW_KEYING_STATIC ? "static" : "foreign", write_keys(spec));
+	return json_pack("{ss si ss ss so so si so so}", "op", "tunnel_add", "id", (int)id, "name",
+			 spec->name, "tenant", spec->tenant, "remote",
+			 write_endpoint(&spec->remote), "local", write_endpoint(&spec->local),
+			 "mtu", (int)spec->mtu_bytes, "allow", allow, keying_names[spec->keying],
+			 write_keys(spec));
 }
 
 static json_t *write_relay(const struct spw_relay_spec *spec, uint32_t id)
@@ -140,12 +154,11 @@ static json_t *write_interfaces(const struct spw_node *node)
 
 	for (uint32_t port = 0; port < node->interfaces_cnt; port++) {
 		const struct spw_interface *interface = &node->interfaces[port];
-		json_array_append_new(list,
-				      json_pack("{ss si si ss sb ss}", "name", interface->ifname,
-						"role", (int)interface->role, "vlan",
-						(int)interface->vlan, "tenant", interface->tenant,
-						"on_stop_pass", (int)interface->on_stop_pass,
-						"device", interface->device));
+		json_array_append_new(
+			list, json_pack("{ss si si ss sb ss}", "name", interface->ifname, "role",
+					(int)interface->role, "vlan", (int)interface->vlan,
+					"tenant", interface->tenant, "on_stop_pass",
+					(int)interface->on_stop_pass, "device", interface->device));
 	}
 	return list;
 }
@@ -170,9 +183,10 @@ json_t *spw_journal_snapshot(struct spw_node *node)
 		json_array_append_new(relays, write_relay(&relay, id));
 	}
 	snprintf(tables_id, sizeof(tables_id), "%016" PRIx64, (uint64_t)node->maps.meta->tables_id);
-	return json_pack("{si ss sI si si ss s{sI sI sI} so so so so}", "journal", JOURNAL_VERSION,
-			 "tables_id", tables_id, "revision", (json_int_t)node->revision, "listen",
-			 (int)node->listen_port, "workers", (int)node->workers, "aead", node->aead,
+	return json_pack("{si ss sI si si ss ss s{sI sI sI} so so so so}", "journal",
+			 JOURNAL_VERSION, "tables_id", tables_id, "revision",
+			 (json_int_t)node->revision, "listen", (int)node->listen_port, "workers",
+			 (int)node->workers, "aead", node->aead, "key_file", node->key_file,
 			 "limits", "tunnels", (json_int_t)limits->tunnels, "tenants",
 			 (json_int_t)limits->tenants, "routes", (json_int_t)limits->routes,
 			 "interfaces", write_interfaces(node), "tenants", tenants, "tunnels",
@@ -198,8 +212,23 @@ static int read_endpoint(const json_t *json, struct spw_endpoint *endpoint)
 	return text && spw_endpoint_parse(text, endpoint, &expected) == 0 ? 0 : -EUCLEAN;
 }
 
+static int read_session(json_t *keys, struct spw_tunnel_spec *spec)
+{
+	const char *peer, *expected;
+	int key_bytes = 0;
+
+	spec->keying = SPW_KEYING_SESSION;
+	if (json_unpack(keys, "{ss s?s si}", "peer", &peer, "psk_file", &spec->psk_file,
+			"key_bytes", &key_bytes) < 0 ||
+	    spw_public_key_parse(peer, spec->peer_key, &expected) < 0)
+		return -EUCLEAN;
+	spec->key_bits = (uint8_t)key_bytes;
+	return 0;
+}
+
 static int read_keys(const json_t *json, struct spw_tunnel_spec *spec)
 {
+	json_t *session = json_object_get(json, "session");
 	json_t *keys = json_object_get(json, "static");
 	json_int_t in_spi = 0, out_spi = 0;
 	int key_bytes = 0, esn = 0;
@@ -212,6 +241,8 @@ static int read_keys(const json_t *json, struct spw_tunnel_spec *spec)
 		spec->key_bits = (uint8_t)key_bytes;
 		return 0;
 	}
+	if (session)
+		return read_session(session, spec);
 	spec->keying = SPW_KEYING_FOREIGN;
 	if (json_unpack(json_object_get(json, "foreign"), "{sb sI ss sI ss}", "esn", &esn, "in_spi",
 			&in_spi, "in_key_file", &spec->in.key_file, "out_spi", &out_spi,
@@ -375,21 +406,23 @@ int spw_journal_node(struct spw_node *node, const json_t *snapshot, uint64_t *ta
 {
 	json_int_t revision, tunnels, tenants, routes;
 	int version, listen_port, workers;
-	const char *id_text, *aead;
+	const char *id_text, *aead, *key_file = "";
 	json_t *interfaces;
 
-	if (json_unpack((json_t *)snapshot, "{si ss sI si si ss s{sI sI sI} so}", "journal",
+	if (json_unpack((json_t *)snapshot, "{si ss sI si si ss s?s s{sI sI sI} so}", "journal",
 			&version, "tables_id", &id_text, "revision", &revision, "listen",
-			&listen_port, "workers", &workers, "aead", &aead, "limits", "tunnels",
-			&tunnels, "tenants", &tenants, "routes", &routes, "interfaces",
-			&interfaces) < 0 ||
+			&listen_port, "workers", &workers, "aead", &aead, "key_file", &key_file,
+			"limits", "tunnels", &tunnels, "tenants", &tenants, "routes", &routes,
+			"interfaces", &interfaces) < 0 ||
 	    version != JOURNAL_VERSION || strlen(aead) >= sizeof(node->aead) ||
+	    strlen(key_file) >= sizeof(node->key_file) ||
 	    json_array_size(interfaces) > SPW_PORTS_MAX)
 		return -EUCLEAN;
 	node->revision = (uint64_t)revision;
 	node->listen_port = (uint16_t)listen_port;
 	node->workers = (uint32_t)workers;
 	strcpy(node->aead, aead);
+	strcpy(node->key_file, key_file);
 	node->limits = (struct spw_limits){.tunnels = (uint32_t)tunnels,
 					   .tenants = (uint32_t)tenants,
 					   .routes = (uint32_t)routes,

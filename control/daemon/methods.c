@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/daemon/expand.h"
 #include "control/daemon/sa/sas.h"
 #include "control/daemon/values.h"
 
 static json_t *run_first_use(struct spw_call *call, const json_t *params);
+static json_t *run_rekey(struct spw_call *call, const json_t *params);
 static json_t *run_batch(struct spw_call *call, const json_t *params);
 
 static const struct spw_param params_route_list[] = {{"tenant", SPW_PARAM_TEXT, false}, {NULL}};
@@ -35,6 +37,7 @@ const struct spw_method spw_methods[] = {
 	{"tunnel.add", spw_params_tunnel_add, .build = spw_build_tunnel_add},
 	{"tunnel.del", spw_params_name, .build = spw_build_tunnel_del},
 	{"tunnel.first_use", spw_params_name, .run = run_first_use},
+	{"tunnel.rekey", spw_params_name, .run = run_rekey},
 	{"route.list", params_route_list, .run = spw_show_routes},
 	{"route.add", spw_params_route_add, .build = spw_build_route_add},
 	{"route.del", spw_params_route_del, .build = spw_build_route_del},
@@ -62,7 +65,7 @@ const struct spw_method *spw_method_find(const char *name)
 static int apply(struct spw_call *call, const struct spw_op *ops, uint32_t ops_cnt)
 {
 	struct spw_error error = {0};
-	if (spw_txn_apply(call->node, ops, ops_cnt, true, &error) < 0)
+	if (spw_ops_apply(call->node, ops, ops_cnt, &error) < 0)
 		return spw_call_refuse(call, &error);
 	return 0;
 }
@@ -92,7 +95,10 @@ json_t *spw_method_run(const struct spw_method *method, struct spw_call *call, c
 	return method->run ? method->run(call, params) : run_change(method, call, params);
 }
 
-static json_t *run_first_use(struct spw_call *call, const json_t *params)
+/* What is asked of one tunnel's keys, and is no transaction. */
+static json_t *ask_sas(struct spw_call *call, const json_t *params,
+		       int (*ask)(struct spw_node *node, struct spw_tunnel_obj *tunnel,
+				  struct spw_error *error))
 {
 	struct spw_error error = {0};
 	const char *name = json_string_value(json_object_get(params, "name"));
@@ -100,10 +106,20 @@ static json_t *run_first_use(struct spw_call *call, const json_t *params)
 	if (!tunnel)
 		spw_error_set(&error, -ENOENT, (struct spw_place){0}, "there is no tunnel %s",
 			      spw_quote(name).text);
-	else if (spw_sas_first_use(call->node, tunnel, &error) == 0)
+	else if (ask(call->node, tunnel, &error) == 0)
 		return json_object();
 	spw_call_refuse(call, &error);
 	return NULL;
+}
+
+static json_t *run_first_use(struct spw_call *call, const json_t *params)
+{
+	return ask_sas(call, params, spw_sas_first_use);
+}
+
+static json_t *run_rekey(struct spw_call *call, const json_t *params)
+{
+	return ask_sas(call, params, spw_sas_rekey);
 }
 
 /* ---- batch -------------------------------------------------------------------------------- */

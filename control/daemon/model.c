@@ -35,9 +35,52 @@ struct spw_tenant_obj *spw_tenant_find(struct spw_node *node, const char *name)
 	return find_name(&node->tenant_names, name);
 }
 
+struct spw_tenant_obj *spw_tenant_only(struct spw_node *node, uint32_t *cnt)
+{
+	struct spw_tenant_obj *only = NULL;
+
+	*cnt = 0;
+	for (uint32_t id = 0; id < node->maps.meta->tenants_max; id++) {
+		if (!node->tenants[id])
+			continue;
+		only = node->tenants[id];
+		(*cnt)++;
+	}
+	return *cnt == 1 ? only : NULL;
+}
+
 struct spw_tunnel_obj *spw_tunnel_find(struct spw_node *node, const char *name)
 {
 	return find_name(&node->tunnel_names, name);
+}
+
+static int compare_peers(const void *left, const void *right)
+{
+	const struct spw_tunnel_obj *a = left, *b = right;
+
+	return memcmp(a->spec.peer_key, b->spec.peer_key, sizeof(a->spec.peer_key));
+}
+
+struct spw_tunnel_obj *spw_tunnel_of_peer(struct spw_node *node,
+					  const uint8_t peer_key[SPW_PUBLIC_KEY_BYTES])
+{
+	struct spw_tunnel_obj key, **found;
+
+	memcpy(key.spec.peer_key, peer_key, sizeof(key.spec.peer_key));
+	found = tfind(&key, &node->tunnel_peers, compare_peers);
+	return found ? *found : NULL;
+}
+
+/* A tunnel stands in both trees, or in that of names alone. False: no memory. */
+static bool index_tunnel(struct spw_node *node, struct spw_tunnel_obj *tunnel)
+{
+	if (!tsearch(tunnel, &node->tunnel_names, compare_names))
+		return false;
+	if (tunnel->spec.keying != SPW_KEYING_SESSION ||
+	    tsearch(tunnel, &node->tunnel_peers, compare_peers))
+		return true;
+	tdelete(tunnel->name, &node->tunnel_names, compare_names);
+	return false;
 }
 
 static struct spw_slots *pool_new(uint32_t max)
@@ -221,7 +264,7 @@ struct spw_tunnel_obj *spw_tunnel_new(struct spw_node *node, const struct spw_tu
 	tunnel->local = spec->local;
 	tunnel->mtu_bytes = spec->mtu_bytes;
 	tunnel->foreign = spec->keying == SPW_KEYING_FOREIGN;
-	if (!copy_spec(tunnel, spec) || !tsearch(tunnel, &node->tunnel_names, compare_names))
+	if (!copy_spec(tunnel, spec) || !index_tunnel(node, tunnel))
 		goto fail_tunnel;
 	node->tunnels[id] = tunnel;
 	return tunnel;
@@ -238,6 +281,8 @@ fail_id:
 void spw_tunnel_hide(struct spw_node *node, struct spw_tunnel_obj *tunnel)
 {
 	tdelete(tunnel->name, &node->tunnel_names, compare_names);
+	if (tunnel->spec.keying == SPW_KEYING_SESSION)
+		tdelete(tunnel, &node->tunnel_peers, compare_peers);
 	node->tunnels[tunnel->id] = NULL;
 	tunnel->dying = true;
 }
@@ -246,7 +291,7 @@ void spw_tunnel_unhide(struct spw_node *node, struct spw_tunnel_obj *tunnel)
 {
 	/* A failing tsearch would leave a tunnel without a name: no memory for one node of a tree,
 	 * right after one was freed, does not happen. */
-	if (!tsearch(tunnel, &node->tunnel_names, compare_names))
+	if (!index_tunnel(node, tunnel))
 		abort();
 	node->tunnels[tunnel->id] = tunnel;
 	tunnel->dying = false;

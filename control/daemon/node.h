@@ -111,6 +111,7 @@ struct spw_node {
 	struct spw_tenant_obj **tenants;   /* by id, NULL: free; tenants_max of them */
 	struct spw_tunnel_obj **tunnels;   /* by id, NULL: free */
 	void *tenant_names, *tunnel_names; /* tsearch(3) trees of the same objects (model.c) */
+	void *tunnel_peers;                /* the session tunnels among them, by the peer's key */
 	uint32_t deny_root[2];             /* as published; within a transaction its private copy */
 
 	struct spw_relay_obj *relays[SPW_RELAYS_MAX]; /* by id, NULL: free */
@@ -129,8 +130,12 @@ struct spw_node {
 };
 
 /* model.c: NULL when there is none of that name. */
+/* *cnt: how many tenants there are; where it is 1, its object. */
+struct spw_tenant_obj *spw_tenant_only(struct spw_node *node, uint32_t *cnt);
 struct spw_tenant_obj *spw_tenant_find(struct spw_node *node, const char *name);
 struct spw_tunnel_obj *spw_tunnel_find(struct spw_node *node, const char *name);
+struct spw_tunnel_obj *spw_tunnel_of_peer(struct spw_node *node,
+					  const uint8_t peer_key[SPW_PUBLIC_KEY_BYTES]);
 
 /* publish.c: builds the tunnel's record anew from its object, publishes it, and gives the old slot
  * to a grace period. A tunnel that is not published yet, or is being deleted, is left alone (0).

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/base64.h"
 #include "control/daemon/methods.h"
 #include "control/daemon/values.h"
 
@@ -16,9 +17,13 @@ const struct spw_param spw_params_name[] = {{"name", SPW_PARAM_TEXT, true}, {NUL
 
 const struct spw_param spw_params_tunnel_add[] = {
 	{"name", SPW_PARAM_TEXT, true},
-	{"tenant", SPW_PARAM_TEXT, true},
-	{"remote", SPW_PARAM_TEXT, true},
 	{"allow", SPW_PARAM_LIST, true},
+	{"tenant", SPW_PARAM_TEXT, false},
+	{"peer", SPW_PARAM_TEXT, false},
+	{"endpoint", SPW_PARAM_TEXT, false},
+	{"psk_file", SPW_PARAM_TEXT, false},
+	{"cipher", SPW_PARAM_TEXT, false},
+	{"remote", SPW_PARAM_TEXT, false},
 	{"local", SPW_PARAM_TEXT, false},
 	{"mtu", SPW_PARAM_NUMBER, false},
 	{"static", SPW_PARAM_OBJECT, false},
@@ -28,7 +33,6 @@ const struct spw_param spw_params_tunnel_add[] = {
 
 static const struct spw_param params_static[] = {
 	{"secret_file", SPW_PARAM_TEXT, true},
-	{"cipher", SPW_PARAM_TEXT, false},
 	{NULL},
 };
 
@@ -216,13 +220,9 @@ static int read_allow(struct spw_call *call, const json_t *list, struct spw_tunn
 
 static int read_static(struct spw_call *call, const json_t *object, struct spw_tunnel_spec *spec)
 {
-	const char *expected;
 	int rc = spw_params_check(call, "static.", object, params_static);
 	if (rc < 0)
 		return rc;
-	spec->keying = SPW_KEYING_STATIC;
-	if (spw_value_cipher(text_of(object, "cipher"), &spec->key_bits, &expected) < 0)
-		return fail_value(call, "static.cipher", text_of(object, "cipher"), expected);
 	return read_file_name(call, "static.secret_file", text_of(object, "secret_file"),
 			      &spec->secret_file);
 }
@@ -248,7 +248,6 @@ static int read_foreign(struct spw_call *call, const json_t *object, struct spw_
 	int rc = spw_params_check(call, "foreign.", object, params_foreign);
 	if (rc < 0)
 		return rc;
-	spec->keying = SPW_KEYING_FOREIGN;
 	spec->esn = json_is_true(json_object_get(object, "esn"));
 	spec->first_use = json_is_true(json_object_get(object, "first_use"));
 	rc = read_direction(call, object, true, &spec->in);
@@ -259,8 +258,10 @@ static int read_addresses(struct spw_call *call, const json_t *params, struct sp
 {
 	const char *expected, *local = text_of(params, "local");
 	const json_t *mtu = json_object_get(params, "mtu");
-	if (spw_value_remote(text_of(params, "remote"), &spec->remote, &expected) < 0)
-		return fail_value(call, "remote", text_of(params, "remote"), expected);
+	const char *key = spec->keying == SPW_KEYING_SESSION ? "endpoint" : "remote";
+	const char *remote = text_of(params, key);
+	if (remote && spw_value_remote(remote, &spec->remote, &expected) < 0)
+		return fail_value(call, key, remote, expected);
 	if (local && spw_value_local(local, &spec->remote, &spec->local, &expected) < 0)
 		return fail_value(call, "local", local, expected);
 	if (mtu &&
@@ -269,30 +270,88 @@ static int read_addresses(struct spw_call *call, const json_t *params, struct sp
 	return 0;
 }
 
+/* Which of the three ways to keys the tunnel takes, and what does not go with it. */
+static int read_keying(struct spw_call *call, const json_t *params, struct spw_tunnel_spec *spec)
+{
+	bool peer = text_of(params, "peer"), keys_static = json_object_get(params, "static");
+	int ways = peer + keys_static + !!json_object_get(params, "foreign");
+	if (ways != 1)
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS,
+				     "peer or static where the peer is a Spillway node, foreign "
+				     "for any other",
+				     ways ? "more than one of peer, static and foreign is given"
+					  : "none of peer, static and foreign is given");
+	spec->keying = peer          ? SPW_KEYING_SESSION
+		       : keys_static ? SPW_KEYING_STATIC
+				     : SPW_KEYING_FOREIGN;
+	if (peer && text_of(params, "remote"))
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "endpoint in its place",
+				     "remote is given for a tunnel with peer");
+	if (!peer && text_of(params, "endpoint"))
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "remote in its place",
+				     "endpoint is given for a tunnel without peer");
+	if (!peer && text_of(params, "psk_file"))
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "psk_file with peer only",
+				     "psk_file is given for a tunnel without peer");
+	if (!peer && !text_of(params, "remote"))
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "a string", "remote is missing");
+	if (spec->keying == SPW_KEYING_FOREIGN && text_of(params, "cipher"))
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS,
+				     "cipher with peer or static only: a foreign key's length says "
+				     "which it is",
+				     "cipher is given for a tunnel with foreign");
+	return 0;
+}
+
+static int read_session(struct spw_call *call, const json_t *params, struct spw_tunnel_spec *spec)
+{
+	const char *psk_file = text_of(params, "psk_file"), *expected;
+	if (spw_public_key_parse(text_of(params, "peer"), spec->peer_key, &expected) < 0)
+		return fail_value(call, "peer", text_of(params, "peer"), expected);
+	return psk_file ? read_file_name(call, "psk_file", psk_file, &spec->psk_file) : 0;
+}
+
+/* Whose tunnel it is; left out: the only tenant's. */
+static int read_tenant(struct spw_call *call, const json_t *params, struct spw_tunnel_spec *spec)
+{
+	const struct spw_tenant_obj *only;
+	uint32_t tenants_cnt;
+	spec->tenant = text_of(params, "tenant");
+	if (spec->tenant)
+		return 0;
+	only = spw_tenant_only(call->node, &tenants_cnt);
+	spec->tenant = only ? only->name : NULL;
+	if (!spec->tenant)
+		return spw_call_fail(call, SPW_RPC_BAD_PARAMS, "a string",
+				     "tenant is missing, and the node has %u of them", tenants_cnt);
+	return 0;
+}
+
+static int read_keys(struct spw_call *call, const json_t *params, struct spw_tunnel_spec *spec)
+{
+	const char *expected;
+	if (spec->keying == SPW_KEYING_FOREIGN)
+		return read_foreign(call, json_object_get(params, "foreign"), spec);
+	if (spw_value_cipher(text_of(params, "cipher"), &spec->key_bits, &expected) < 0)
+		return fail_value(call, "cipher", text_of(params, "cipher"), expected);
+	if (spec->keying == SPW_KEYING_SESSION)
+		return read_session(call, params, spec);
+	return read_static(call, json_object_get(params, "static"), spec);
+}
+
 int spw_build_tunnel_add(struct spw_call *call, const json_t *params, struct spw_op *op)
 {
 	struct spw_tunnel_spec *spec = &op->tunnel;
-	const json_t *keys_static = json_object_get(params, "static");
-	const json_t *keys_foreign = json_object_get(params, "foreign");
 	const char *expected;
 	op->kind = SPW_OP_TUNNEL_ADD;
 	spec->name = text_of(params, "name");
-	spec->tenant = text_of(params, "tenant");
 	if (spw_name_check(spec->name, &expected) < 0)
 		return fail_value(call, "name", spec->name, expected);
-	if (!keys_static == !keys_foreign)
-		return spw_call_fail(call, SPW_RPC_BAD_PARAMS,
-				     "static where the peer is a Spillway node, foreign for any "
-				     "other",
-				     keys_static ? "both static and foreign are given"
-						 : "neither static nor foreign is given");
-	int rc = read_addresses(call, params, spec);
-	if (rc == 0)
-		rc = read_allow(call, json_object_get(params, "allow"), spec);
-	if (rc < 0)
-		return rc;
-	return keys_static ? read_static(call, keys_static, spec)
-			   : read_foreign(call, keys_foreign, spec);
+	if (read_keying(call, params, spec) < 0 || read_tenant(call, params, spec) < 0 ||
+	    read_addresses(call, params, spec) < 0 ||
+	    read_allow(call, json_object_get(params, "allow"), spec) < 0)
+		return -EINVAL;
+	return read_keys(call, params, spec);
 }
 
 int spw_build_tunnel_del(struct spw_call *call, const json_t *params, struct spw_op *op)

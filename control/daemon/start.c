@@ -11,6 +11,7 @@
 #include "control/clock.h"
 #include "control/daemon/adopt.h"
 #include "control/daemon/config.h"
+#include "control/daemon/expand.h"
 #include "control/daemon/folders.h"
 #include "control/daemon/journal.h"
 #include "control/daemon/log.h"
@@ -203,7 +204,7 @@ static int fill_tables(struct spw_node *node, const struct spw_config *config,
 	if (err == 0)
 		err = spw_journal_start(node, error);
 	if (err == 0)
-		err = spw_txn_apply(node, config->ops, config->ops_cnt, true, error);
+		err = spw_ops_apply(node, config->ops, config->ops_cnt, error);
 	return err;
 }
 
@@ -218,6 +219,7 @@ static int start_fresh(struct spw_node *node, const char *config_path, struct sp
 	node->limits = config->limits;
 	node->workers = config->limits.workers;
 	memcpy(node->aead, config->aead, sizeof(node->aead));
+	memcpy(node->key_file, config->key_file, sizeof(node->key_file));
 	node->interfaces_cnt = config->interfaces_cnt;
 	memcpy(node->interfaces, config->interfaces, sizeof(node->interfaces));
 	err = open_tables(node, error);

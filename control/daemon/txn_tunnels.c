@@ -37,20 +37,82 @@ static int check_foreign(struct spw_txn *txn, const struct spw_op *op)
 	return 0;
 }
 
+/* Whose sessions a key stands for must be clear: one tunnel to a peer. */
+static int check_session(struct spw_txn *txn, const struct spw_op *op)
+{
+	static const uint8_t zero[SPW_PUBLIC_KEY_BYTES];
+	const struct spw_tunnel_spec *spec = &op->tunnel;
+	const struct spw_tunnel_obj *other;
+
+	if (!txn->node->key_file[0])
+		return spw_error_set(
+			txn->error, -EINVAL, op->place,
+			"tunnel \"%s\": this node has no key of its own; make one with \"spillway "
+			"key generate FILE\", name it as key_file in config.yaml and start the "
+			"node anew",
+			spec->name);
+	if (memcmp(spec->peer_key, zero, sizeof(zero)) == 0)
+		return spw_error_set(txn->error, -EINVAL, op->place,
+				     "tunnel \"%s\": the peer's public key is all zeros, which is "
+				     "nobody's; expected its own",
+				     spec->name);
+	other = spw_tunnel_of_peer(txn->node, spec->peer_key);
+	if (other)
+		return spw_error_set(txn->error, -EEXIST, op->place,
+				     "tunnel \"%s\" has the same peer as tunnel \"%s\"; expected "
+				     "one tunnel to a peer, that allows all of its prefixes",
+				     spec->name, other->name);
+	return 0;
+}
+
 static int check_keying(struct spw_txn *txn, const struct spw_op *op)
 {
 	const struct spw_tunnel_spec *spec = &op->tunnel;
 
 	if (spec->keying == SPW_KEYING_FOREIGN)
 		return check_foreign(txn, op);
-	if (!spec->secret_file)
+	if (spec->keying == SPW_KEYING_SESSION) {
+		int err = check_session(txn, op);
+		if (err < 0)
+			return err;
+	} else if (!spec->secret_file) {
 		return spw_error_set(txn->error, -EINVAL, op->place,
 				     "tunnel \"%s\": expected a secret_file", spec->name);
+	}
 	if (spec->key_bits != 16 && spec->key_bits != 32)
 		return spw_error_set(txn->error, -EINVAL, op->place,
 				     "tunnel \"%s\": expected the cipher aes-128-gcm or "
 				     "aes-256-gcm",
 				     spec->name);
+	return 0;
+}
+
+/* Whether the tunnel that was deleted in the same transaction stands in this one's way: by its name
+ * or, for sessions, by its peer. */
+static bool is_in_the_way(const struct spw_tunnel_obj *gone, const struct spw_tunnel_spec *spec)
+{
+	return strcmp(gone->name, spec->name) == 0 ||
+	       (gone->spec.keying == SPW_KEYING_SESSION && spec->keying == SPW_KEYING_SESSION &&
+		memcmp(gone->spec.peer_key, spec->peer_key, sizeof(spec->peer_key)) == 0);
+}
+
+static int check_ends(struct spw_txn *txn, const struct spw_op *op)
+{
+	const struct spw_tunnel_spec *spec = &op->tunnel;
+	bool learned = spec->keying == SPW_KEYING_SESSION && spec->remote.family == 0;
+
+	if (!learned && ((spec->remote.family != 4 && spec->remote.family != 6) ||
+			 !spw_endpoint_is_unicast(&spec->remote)))
+		return spw_error_set(
+			txn->error, -EINVAL, op->place,
+			"tunnel \"%s\": no peer can have this remote address; expected "
+			"a unicast address such as 192.0.2.1 or 2001:db8::1",
+			spec->name);
+	if (spec->local.family && !learned && spec->local.family != spec->remote.family)
+		return spw_error_set(txn->error, -EINVAL, op->place,
+				     "tunnel \"%s\": local is IPv%u and remote is IPv%u; expected "
+				     "one family",
+				     spec->name, spec->local.family, spec->remote.family);
 	return 0;
 }
 
@@ -64,24 +126,15 @@ static int check_tunnel(struct spw_txn *txn, const struct spw_op *op)
 		return err;
 	for (uint32_t i = 0; txn->gone_cnt && i < txn->changes_cnt; i++)
 		if (txn->changes[i].kind == SPW_CHANGE_TUNNEL_GONE &&
-		    strcmp(txn->changes[i].tunnel->name, spec->name) == 0)
+		    is_in_the_way(txn->changes[i].tunnel, spec))
 			return spw_error_set(txn->error, -EBUSY, op->place,
 					     "tunnel \"%s\" is deleted in the same batch, and its "
 					     "keys are in use until that is done; add it in the "
 					     "next one",
-					     spec->name);
-	if ((spec->remote.family != 4 && spec->remote.family != 6) ||
-	    !spw_endpoint_is_unicast(&spec->remote))
-		return spw_error_set(
-			txn->error, -EINVAL, op->place,
-			"tunnel \"%s\": no peer can have this remote address; expected "
-			"a unicast address such as 192.0.2.1 or 2001:db8::1",
-			spec->name);
-	if (spec->local.family && spec->local.family != spec->remote.family)
-		return spw_error_set(txn->error, -EINVAL, op->place,
-				     "tunnel \"%s\": local is IPv%u and remote is IPv%u; expected "
-				     "one family",
-				     spec->name, spec->local.family, spec->remote.family);
+					     txn->changes[i].tunnel->name);
+	err = check_ends(txn, op);
+	if (err < 0)
+		return err;
 	if (spec->mtu_bytes && (spec->mtu_bytes < INNER_MTU_MIN || spec->mtu_bytes > INNER_MTU_MAX))
 		return spw_error_set(txn->error, -EINVAL, op->place,
 				     "tunnel \"%s\": mtu %u; expected %u to %u bytes", spec->name,

@@ -38,7 +38,7 @@ int spw_value_local(const char *text, const struct spw_endpoint *remote, struct 
 	if (local->port != 0)
 		return refuse(expected, "an address without a port: tunnels send from the port of "
 					"\"listen\"");
-	if (local->family != remote->family)
+	if (remote->family != 0 && local->family != remote->family)
 		return refuse(expected, "an address of the same IP version as the remote");
 	return 0;
 }

@@ -15,7 +15,7 @@
 /* An address that a peer or an interface can have: no multicast, broadcast, loopback or "any". */
 int spw_value_remote(const char *text, struct spw_endpoint *remote, const char **expected);
 
-/* Likewise, without a port, and of the remote's family. */
+/* Likewise, without a port, and of the remote's family, where one is known. */
 int spw_value_local(const char *text, const struct spw_endpoint *remote, struct spw_endpoint *local,
 		    const char **expected);
 

@@ -36,9 +36,14 @@ static void check_op(const struct spw_config *config, const struct spw_op *op)
 		break;
 	case SPW_OP_TUNNEL_ADD:
 		must(strlen(op->tunnel.name) < SPW_NAME_BYTES && op->tunnel.tenant);
-		must(op->tunnel.remote.family && op->tunnel.allow_cnt > 0);
+		must(op->tunnel.allow_cnt > 0);
+		must(op->tunnel.remote.family || op->tunnel.keying == SPW_KEYING_SESSION);
 		for (uint32_t i = 0; i < op->tunnel.allow_cnt; i++)
 			check_prefix(&op->tunnel.allow[i]);
+		if (op->tunnel.keying == SPW_KEYING_SESSION) {
+			must(config->key_file[0] == '/' && op->tunnel.key_bits);
+			break;
+		}
 		must(op->tunnel.keying == SPW_KEYING_STATIC
 			     ? op->tunnel.secret_file && op->tunnel.key_bits
 			     : op->tunnel.in.key_file && op->tunnel.out.key_file);

@@ -28,7 +28,7 @@ def net(request, open_lab):
         net.outer_family = request.param
         for node in nodes(net):
             for tunnel in node.config["tunnels"]:
-                tunnel["static"]["cipher"] = CIPHERS[tunnel["tenant"]]
+                tunnel["cipher"] = CIPHERS[tunnel["tenant"]]
         net.start()
         flows.learn_hosts(net)
         yield net

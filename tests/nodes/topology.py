@@ -464,7 +464,7 @@ def _inner(side, number):
 
 def _tunnel(lab, name, tenant, remote, allow, secret, mtu, cipher):
     return {"name": name, "tenant": tenant, "remote": remote, "allow": allow,
-            "static": {"secret_file": lab.secret(secret), "cipher": cipher},
+            "cipher": cipher, "static": {"secret_file": lab.secret(secret)},
             **({"mtu": mtu} if mtu else {})}
 
 

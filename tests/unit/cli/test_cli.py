@@ -2,6 +2,7 @@
 """The command line against a node that is played by this test: what it asks, prints and exits with.
 SPILLWAY names the program."""
 
+import base64
 import contextlib
 import json
 import os
@@ -16,6 +17,10 @@ import time
 import unittest
 
 SPILLWAY = os.environ["SPILLWAY"]
+
+# The pair of RFC 7748, section 6.1 (Alice), in base64.
+PRIVATE = "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo="
+PUBLIC = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
 
 
 class PlayedNode:
@@ -79,6 +84,85 @@ class CliTest(unittest.TestCase):
         return self.node.requests[0]["method"], self.node.requests[0].get("params")
 
 
+class Keys(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.file = self.base / "node.key"
+
+    def public(self, text, mode=0o600, status=0):
+        self.file.unlink(missing_ok=True)
+        self.file.write_text(text)
+        self.file.chmod(mode)
+        return self.spillway("key", "public", "node.key", status=status)
+
+    def test_a_new_key_is_ours_alone_and_is_never_overwritten(self):
+        printed = self.spillway("key", "generate", "node.key").stdout
+        text = self.file.read_text()
+        self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o600)
+        private = base64.b64decode(text, validate=False)
+        self.assertEqual((len(text), text[-1], len(private)), (45, "\n", 32))
+        self.assertEqual((private[0] & 7, private[31] & 0xc0), (0, 0x40))
+        self.assertEqual(self.spillway("key", "public", "node.key").stdout, printed)
+        self.assertEqual(self.spillway("key", "public", "-", text=text).stdout, printed)
+        self.assertNotIn(text.strip(), printed)
+        refused = self.spillway("key", "generate", "node.key", status=1)
+        self.assertIn("never overwritten", refused.stderr)
+        self.assertEqual(self.file.read_text(), text)
+        (self.base / "link").symlink_to("elsewhere")
+        self.spillway("key", "generate", "link", status=1)
+        self.assertFalse((self.base / "elsewhere").exists())
+        self.assertEqual(self.node.requests, [])
+
+    def test_no_umask_opens_it_and_no_two_are_the_same(self):
+        seen = set()
+        for name, umask in (("a", 0), ("b", 0o777)):
+            before = os.umask(umask)
+            self.addCleanup(os.umask, before)
+            seen.add(self.spillway("key", "generate", name).stdout)
+            os.umask(before)
+            self.assertEqual(stat.S_IMODE((self.base / name).stat().st_mode), 0o600)
+        self.assertEqual(len(seen), 2)
+
+    def test_the_public_key_is_that_of_the_rfc(self):
+        for text in (PRIVATE, PRIVATE + "\n"):
+            self.assertEqual(self.public(text).stdout, PUBLIC + "\n")
+        self.assertEqual(self.public(PRIVATE, mode=0o400).stdout, PUBLIC + "\n")
+        shown = self.spillway("--json", "key", "public", "node.key").stdout
+        self.assertEqual(json.loads(shown), {"public_key": PUBLIC})
+
+    def test_what_others_may_read_or_what_is_no_key_is_refused(self):
+        for mode in (0o640, 0o604, 0o660, 0o700, 0o644):
+            self.assertIn("0600 or 0400", self.public(PRIVATE, mode, status=1).stderr)
+        for text in ("", PRIVATE[:-1], PRIVATE + "\n\n", PRIVATE + "x", PRIVATE * 2,
+                     PRIVATE[:-2] + "p=", "0" * 64):
+            refused = self.public(text, status=1).stderr
+            self.assertIn("there is no key in it", refused)
+            self.assertNotIn(PRIVATE[:20], refused)
+        self.assertIn("No such file", self.spillway("key", "public", "gone", status=1).stderr)
+        self.assertIn("not a regular", self.spillway("key", "public", ".", status=1).stderr)
+
+
+class Sessions(CliTest):
+    def test_a_session_is_shown_without_what_never_happened(self):
+        sa = {"keying": "session", "state": "up", "peer": PUBLIC, "endpoint": None,
+              "endpoint_learned": False, "handshake_age_s": None, "rekeys": 3, "tries": 0,
+              "failures": {"timeout": 2, "bad mac": 0}, "in": [{"spi": 1025, "worker": 0}],
+              "out": []}
+        self.node.answers["tunnel.show"] = {"result": {"name": "a", "remote": None, "sa": sa}}
+        shown = self.spillway("tunnel", "show", "a").stdout
+        self.assertIn(PUBLIC, shown)
+        self.assertIn("not known until the peer speaks", shown)
+        self.assertRegex(shown, r"handshake_age_s +never")
+        self.assertRegex(shown, r"timeout +2")
+        self.assertNotIn("bad mac", shown)
+        sa.update(failures={"timeout": 0}, endpoint="192.0.2.1:4500", handshake_age_s=61)
+        shown = self.spillway("tunnel", "show", "a").stdout
+        self.assertNotIn("failures", shown)
+        self.assertRegex(shown, r"handshake_age_s +1m 1s")
+        self.node.answers["tunnel.list"] = {"result": [{"name": "a", "remote": None}]}
+        self.assertIn("not known yet", self.spillway("tunnel", "list").stdout)
+
+
 class Requests(CliTest):
     def test_each_command_makes_its_request(self):
         here = os.path.realpath(self.base)
@@ -89,11 +173,17 @@ class Requests(CliTest):
                 ("tunnel show a", "tunnel.show", {"name": "a"}),
                 ("tunnel del a", "tunnel.del", {"name": "a"}),
                 ("tunnel first-use a", "tunnel.first_use", {"name": "a"}),
+                ("tunnel rekey a", "tunnel.rekey", {"name": "a"}),
+                (f"tunnel add a --peer {PUBLIC} --endpoint 192.0.2.1:4501 --psk-file p.key "
+                 "--allow 10.0.0.0/8 --cipher aes-256-gcm", "tunnel.add",
+                 {"name": "a", "peer": PUBLIC, "endpoint": "192.0.2.1:4501",
+                  "psk_file": f"{here}/p.key", "allow": ["10.0.0.0/8"],
+                  "cipher": "aes-256-gcm"}),
                 ("tunnel add a --tenant b --remote 192.0.2.1:4501 --allow 10.0.0.0/8 fd00::/64 "
                  "--mtu 1400 --secret-file s.key --cipher aes-256-gcm", "tunnel.add",
                  {"name": "a", "tenant": "b", "remote": "192.0.2.1:4501", "mtu": 1400,
                   "allow": ["10.0.0.0/8", "fd00::/64"],
-                  "static": {"secret_file": f"{here}/s.key", "cipher": "aes-256-gcm"}}),
+                  "cipher": "aes-256-gcm", "static": {"secret_file": f"{here}/s.key"}}),
                 ("tunnel add a --remote 2001:db8::1 --allow 10.0.0.0/8 --tenant b --esn "
                  "--in-spi 0x10001 --in-key /k/i --out-spi 66 --out-key /k/o --first-use",
                  "tunnel.add",
@@ -131,7 +221,7 @@ class Requests(CliTest):
         for words, said in [
                 ("", "usage: spillway"),
                 ("tunel list", 'did you mean "tunnel"?'),
-                ("tunnel", "expected: list, show, add, del or first-use"),
+                ("tunnel", "expected: list, show, add, del, first-use or rekey"),
                 ("tunnel lst", 'did you mean "list"?'),
                 ("frobnicate", "expected: run, status, tunnel"),
                 ("status now", '"now" is not understood'),
@@ -143,8 +233,15 @@ class Requests(CliTest):
                  "--in-spi 70000", "exclude each other"),
                 ("tunnel add a --tenant b --remote 192.0.2.1 --allow 10.0.0.0/8 --in-spi 70000",
                  "both directions"),
-                ("tunnel add a --tenant b --remote 192.0.2.1 --allow 10.0.0.0/8 --cipher "
-                 "aes-128-gcm", "--cipher belongs to a secret"),
+                ("tunnel add a --peer AAEC --allow ::/0", "44 characters"),
+                (f"tunnel add a --peer {PUBLIC} --allow ::/0 --remote 192.0.2.1", "--endpoint in"),
+                ("tunnel add a --allow ::/0 --endpoint 192.0.2.1 --secret-file s", "--remote in"),
+                ("tunnel add a --allow ::/0 --remote 192.0.2.1 --secret-file s --psk-file p",
+                 "--psk-file with --peer only"),
+                ("tunnel add a --allow ::/0 --secret-file s", "--remote is missing"),
+                (f"tunnel add a --peer {PUBLIC} --allow ::/0 --secret-file s", "exclude each other"),
+                ("key", "expected: generate or public"),
+                ("key public", "FILE is missing"),
                 ("tunnel add a --tennant b", 'did you mean "--tenant"?'),
                 ("tunnel add a --tenant b --tenant c", "--tenant is given twice"),
                 ("tunnel add a --allow --tenant b", "--allow needs a value"),

@@ -25,6 +25,14 @@ int spw_sas_first_use(struct spw_node *node, struct spw_tunnel_obj *tunnel, stru
 	return spw_error_set(error, -EALREADY, (struct spw_place){0}, "it has a reserve");
 }
 
+int spw_sas_rekey(struct spw_node *node, struct spw_tunnel_obj *tunnel, struct spw_error *error)
+{
+	(void)node;
+	if (tunnel->spec.keying == SPW_KEYING_SESSION)
+		return 0;
+	return spw_error_set(error, -EINVAL, (struct spw_place){0}, "it has no session");
+}
+
 json_t *spw_link_describe(struct spw_node *node)
 {
 	(void)node;

@@ -56,6 +56,16 @@ static const struct spw_op first[] = {
 	 .route = {"blue", {.family = 4, .bits = 16, .addr = {10, 3, 0, 0}}, "one"}},
 };
 
+static const struct spw_op session = {.kind = SPW_OP_TUNNEL_ADD,
+				      .tunnel = {.name = "session",
+						 .tenant = "green",
+						 .allow = allow,
+						 .allow_cnt = 1,
+						 .key_bits = 32,
+						 .keying = SPW_KEYING_SESSION,
+						 .peer_key = {9, [31] = 7},
+						 .psk_file = "/psk"}};
+
 /* The transaction during which control dies, or does not. */
 static const struct spw_op last[] = {
 	{.kind = SPW_OP_TUNNEL_ADD,
@@ -295,6 +305,30 @@ static void the_last_transaction_is_completed(void **state)
 	free(dead);
 }
 
+/* All of a session tunnel's spec comes back, from a line of its own and from a snapshot. */
+static void a_session_is_back(void **state)
+{
+	const struct spw_tunnel_obj *tunnel;
+
+	(void)state;
+	strcpy(node->key_file, "/node.key");
+	assert_int_equal(spw_journal_start(node, &(struct spw_error){0}), 0);
+	must_apply(&session, 1);
+	for (int time = 0; time < 2; time++) {
+		node_double_die();
+		must_adopt();
+		assert_string_equal(node->key_file, "/node.key");
+		tunnel = spw_tunnel_of_peer(node, session.tunnel.peer_key);
+		assert_non_null(tunnel);
+		assert_string_equal(tunnel->name, "session");
+		assert_int_equal(tunnel->spec.keying, SPW_KEYING_SESSION);
+		assert_int_equal(tunnel->spec.key_bits, 32);
+		assert_int_equal(tunnel->remote.family, 0);
+		assert_string_equal(tunnel->spec.psk_file, "/psk");
+		assert_int_equal(spw_journal_start(node, &(struct spw_error){0}), 0);
+	}
+}
+
 /* A torn last line is a transaction that never was. */
 static void a_torn_line_is_left_out(void **state)
 {
@@ -486,6 +520,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nothing_changes, open_node, close_node),
 		cmocka_unit_test(the_last_transaction_is_completed),
+		cmocka_unit_test_setup_teardown(a_session_is_back, open_node, close_node),
 		cmocka_unit_test_setup_teardown(a_torn_line_is_left_out, open_node, close_node),
 		cmocka_unit_test_setup_teardown(a_damaged_journal_is_refused, open_node,
 						close_node),

@@ -46,7 +46,7 @@ static const char good_text[] = "node: gw-a\n"
 				"    mtu: 1400\n"
 				"    rate_in: 100mbit\n"
 				"    rate_out: 1.5gbit\n"
-				"    static: {secret_file: s.key, cipher: aes-256-gcm}\n"
+				"    static: {secret_file: s.key}\n"
 				"  - name: swan\n"
 				"    tenant: blue\n"
 				"    remote: \"2001:db8::9\"\n"
@@ -104,7 +104,7 @@ static void check_static_tunnel(const struct spw_op *op)
 	assert_place(op->tunnel.allow_places[1], 26, 26);
 	assert_int_equal(op->tunnel.mtu_bytes, 1400);
 	assert_int_equal(op->tunnel.keying, SPW_KEYING_STATIC);
-	assert_int_equal(op->tunnel.key_bits, 32);
+	assert_int_equal(op->tunnel.key_bits, 16);
 	snprintf(secret, sizeof(secret), "%s/s.key", folder);
 	assert_string_equal(op->tunnel.secret_file, secret);
 }
@@ -311,7 +311,16 @@ static const struct bad_case bad[] = {
 	 26,
 	 26,
 	 {"allow[1] is \"fd00:2::1/64\""}},
-	{"aes-256-gcm", "aes-192-gcm", 30, 42, {"static.cipher", "aes-128-gcm or aes-256-gcm"}},
+	{"    static:",
+	 "    cipher: aes-192-gcm\n    static:",
+	 30,
+	 13,
+	 {"cipher is", "aes-128-gcm or aes-256-gcm"}},
+	{"    foreign:",
+	 "    cipher: aes-128-gcm\n    foreign:",
+	 35,
+	 13,
+	 {"cipher is given", "with foreign"}},
 	/* Files. */
 	{"secret_file: s.key",
 	 "secret_file: gone.key",
@@ -396,11 +405,11 @@ static const struct bad_case bad[] = {
 	 7,
 	 5,
 	 {"interface \"lan0\"", "no key \"tenant\""}},
-	{"    static: {secret_file: s.key, cipher: aes-256-gcm}\n",
+	{"    static: {secret_file: s.key}\n",
 	 "",
 	 22,
 	 5,
-	 {"no key \"static\" or \"foreign\""}},
+	 {"no key \"peer\", \"static\" or \"foreign\""}},
 	{"    foreign:",
 	 "    static: {secret_file: s.key}\n    foreign:",
 	 31,

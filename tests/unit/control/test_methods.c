@@ -124,14 +124,28 @@ static const struct refused refused[] = {
 	{CALL("tunnel.add", "{'name':'t','tenant':'blue','remote':'1.1.1.1','allow':['x'],'static':"
 			    "{'secret_file':'/k'}}"),
 	 SPW_RPC_BAD_PARAMS, "allow is \"x\"", "a prefix"},
+	{CALL("tunnel.add", "{'name':'t','tenant':'blue','peer':'x','allow':['::/0']}"),
+	 SPW_RPC_BAD_PARAMS, "peer is \"x\"", "44 characters"},
+	{CALL("tunnel.add", "{'name':'t','tenant':'blue','peer':'x','remote':'1.1.1.1','allow':['::"
+			    "/0']}"),
+	 SPW_RPC_BAD_PARAMS, "remote is given", "endpoint"},
+	{CALL("tunnel.add", "{'name':'t','tenant':'blue','endpoint':'1.1.1.1','allow':['::/0'],"
+			    "'static':{'secret_file':'/k'}}"),
+	 SPW_RPC_BAD_PARAMS, "endpoint is given", "remote"},
+	{CALL("tunnel.add", "{'name':'t','tenant':'blue','allow':['::/0'],'static':{'secret_file':'"
+			    "/k'}}"),
+	 SPW_RPC_BAD_PARAMS, "remote is missing", NULL},
+	{CALL("tunnel.add", "{'name':'t','peer':'x','allow':['::/0']}"), SPW_RPC_BAD_PARAMS,
+	 "tenant is missing, and the node has 2", NULL},
+	{CALL("tunnel.rekey", "{'name':'x'}"), SPW_RPC_REFUSED, "no tunnel \"x\"", NULL},
 	{CALL("tunnel.add", "{'name':'t','tenant':'blue','remote':'1.1.1.1','allow':['::/0']}"),
-	 SPW_RPC_BAD_PARAMS, "neither static nor foreign", NULL},
+	 SPW_RPC_BAD_PARAMS, "none of peer, static and foreign", NULL},
 	{CALL("tunnel.add", "{'name':'t','tenant':'blue','remote':'1.1.1.1','allow':['::/"
 			    "0'],'static':{'secret_file':'k'}}"),
 	 SPW_RPC_BAD_PARAMS, "static.secret_file is \"k\"", "an absolute path"},
 	{CALL("tunnel.add", "{'name':'t','tenant':'blue','remote':'1.1.1.1','allow':['::/"
-			    "0'],'static':{'secret_file':'/k','cipher':'des'}}"),
-	 SPW_RPC_BAD_PARAMS, "static.cipher", "aes-256-gcm"},
+			    "0'],'cipher':'des','static':{'secret_file':'/k'}}"),
+	 SPW_RPC_BAD_PARAMS, "cipher is", "aes-256-gcm"},
 	{CALL("tunnel.add", "{'name':'t','tenant':'blue','remote':'1.1.1.1','allow':['::/"
 			    "0'],'static':{'secret':'/k'}}"),
 	 SPW_RPC_BAD_PARAMS, "unknown parameter static.\"secret\"", "secret_file"},
@@ -243,6 +257,35 @@ static void test_tunnels(void **state)
 
 	must("tunnel.del", "{'name':'swan'}");
 	assert_null(spw_tunnel_find(node, "swan"));
+}
+
+/* Its prefix is a route from the same transaction on, and goes with it. */
+static void test_session(void **state)
+{
+	static const char add[] =
+		"{'name':'s','tenant':'green','peer':"
+		"'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=','allow':['10.7.0.0/24']}";
+	(void)state;
+	json_t *answer = call("tunnel.add", add);
+	const char *message =
+		json_string_value(json_object_get(json_object_get(answer, "error"), "message"));
+	assert_non_null(message);
+	assert_non_null(strstr(message, "spillway key generate FILE"));
+	json_decref(answer);
+
+	strcpy(node->key_file, "/node.key");
+	must("tunnel.add", add);
+	must("tunnel.rekey", "{'name':'s'}");
+	json_t *routes = result_of("route.list", "{'tenant':'green'}");
+	assert_int_equal(json_array_size(routes), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(routes, 0), "tunnel")),
+			    "s");
+	json_decref(routes);
+	json_t *tunnel = result_of("tunnel.show", "{'name':'s'}");
+	assert_true(json_is_null(json_object_get(tunnel, "remote")));
+	json_decref(tunnel);
+	must("tunnel.del", "{'name':'s'}");
+	node->key_file[0] = '\0';
 }
 
 static void test_batch(void **state)
@@ -433,9 +476,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rpc_open_node, rpc_close_node)
 	const struct CMUnitTest tests[] = {
-		TEST(test_refused), TEST(test_ids),    TEST(test_tunnels),
-		TEST(test_batch),   TEST(test_rates),  TEST(test_routes),
-		TEST(test_drops),   TEST(test_status), TEST(test_tunnel_show),
+		TEST(test_refused), TEST(test_ids),         TEST(test_tunnels), TEST(test_session),
+		TEST(test_batch),   TEST(test_rates),       TEST(test_routes),  TEST(test_drops),
+		TEST(test_status),  TEST(test_tunnel_show),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
