@@ -41,7 +41,7 @@ bool spw_key_decode(const char text[SPW_KEY_CHARS], uint8_t key[SPW_KEY_BYTES])
 
 		bad |= value;
 		bits = bits << 6 | ((uint32_t)value & 63);
-		/* Every four characters but the first of them finish a byte. */
+		/* Of every four characters all but the first complete a byte. */
 		if (i % 4 != 0)
 			key[bytes++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
 	}
