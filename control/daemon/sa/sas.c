@@ -10,7 +10,7 @@
 #include "control/clock.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net.h"
-#include "control/daemon/sa/sas_private.h"
+#include "control/daemon/sa/sets.h"
 
 /* Requests that may wait for the dataplane besides the tunnels' own secrets (three cells at most).
  */
@@ -207,8 +207,8 @@ static void on_retry(evutil_socket_t fd, short events, void *arg)
 	(void)fd, (void)events;
 	spw_retire_go_on(sas);
 	for (struct spw_tunnel_sas *entry = sas->all; entry; entry = entry->next)
-		if (entry->started && entry->statics)
-			spw_static_retry(entry);
+		if (entry->started)
+			spw_sets_retry(entry);
 }
 
 void spw_sas_retry_soon(struct spw_sas *sas)

@@ -19,18 +19,26 @@
 #include "control/daemon/sa/reserve.h"
 #include "control/daemon/sa/sas.h"
 
-#define SPW_STATIC_WINDOW_PACKETS 2048u
+#define SPW_SA_WINDOW_PACKETS 2048u
 /* Live, next, two on their way out; and what an earlier control left (16 SAs to a set). */
 #define SPW_SETS_MAX 6u
 
-/* The SAs of one pair (agree.h), or those that were found at a restart (serial 0). */
+/* The SAs of one agreement (agree.h) or session, or those that were found at a restart (serial 0).
+ */
 struct spw_sa_set {
 	enum { SPW_SET_FREE, SPW_SET_USED, SPW_SET_LEAVING } state;
 	uint32_t serial;
 	uint32_t in_slot[SPW_WORKERS_MAX], out_slot[SPW_WORKERS_MAX]; /* 0: none */
-	uint32_t spi_in[SPW_WORKERS_MAX];
+	uint32_t spi_in[SPW_WORKERS_MAX], spi_out[SPW_WORKERS_MAX];
 	uint32_t pending; /* answers of the dataplane that are due */
 	int error;
+};
+
+struct spw_sa_sets {
+	struct spw_sa_set set[SPW_SETS_MAX];
+	/* All that a set asked of the dataplane is answered: its SAs stand, or its error is set. */
+	void (*answered)(struct spw_tunnel_sas *entry, struct spw_sa_set *set);
+	bool unpublished; /* the record still names outbound SAs of leaving sets */
 };
 
 struct spw_static {
@@ -39,8 +47,6 @@ struct spw_static {
 	struct event *timer; /* the agreement's deadline */
 	struct event *late;  /* time for late packets after an agreement has settled */
 	uint32_t settled;    /* serial of that agreement */
-	struct spw_sa_set sets[SPW_SETS_MAX];
-	bool unpublished; /* the record still names outbound SAs of leaving sets */
 	struct spw_tunnel_sas *bucket_next;
 };
 
@@ -86,7 +92,8 @@ struct spw_tunnel_sas {
 	bool adopted; /* SAs of it stand that an earlier control made */
 	uint32_t prints_cnt;
 	uint8_t prints[2][SPW_FINGERPRINT_BYTES];
-	struct spw_static *statics; /* one of the two */
+	struct spw_sa_sets sets;    /* not of a foreign peer */
+	struct spw_static *statics; /* one of these */
 	struct spw_foreign *foreign;
 };
 
@@ -131,7 +138,6 @@ void spw_static_free(struct spw_tunnel_sas *entry);
 void spw_static_ready(struct spw_tunnel_sas *entry); /* the dataplane takes SAs */
 void spw_static_lost(struct spw_tunnel_sas *entry);  /* not now; those that stand, stand */
 void spw_static_reset(struct spw_tunnel_sas *entry); /* no SA stands any more */
-void spw_static_retry(struct spw_tunnel_sas *entry);
 void spw_static_stop(struct spw_tunnel_sas *entry);
 void spw_static_receive(struct spw_sas *sas, const void *data, size_t bytes);
 void spw_static_describe(const struct spw_tunnel_sas *entry, json_t *out);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * statics.c - static tunnels between our own nodes: what an agreement (agree.h) asks for is done in
- * the dataplane and in the tables; see sas_private.h and docs/static-sas.md. sets.c: their SAs.
+ * the dataplane and in the tables; see sas_private.h and docs/static-sas.md.
  */
-#include "control/daemon/sa/statics.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -14,10 +13,25 @@
 #include "control/clock.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net.h"
+#include "control/daemon/sa/sets.h"
 
 /* How long after the peer said that it sends with new SAs packets of the old ones may still be
  * under way: far more than any path's reordering. */
 #define LATE_SECONDS 2
+
+/* After every call into agree.h: the timer is set to its deadline. */
+static void arm(struct spw_tunnel_sas *entry)
+{
+	uint64_t now_ms = spw_now_ms(), at_ms = spw_agree_deadline(&entry->statics->agree);
+	uint64_t wait_ms = at_ms > now_ms ? at_ms - now_ms : 0;
+	struct timeval time = {.tv_sec = (time_t)(wait_ms / 1000),
+			       .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)};
+
+	if (at_ms == UINT64_MAX)
+		evtimer_del(entry->statics->timer);
+	else
+		evtimer_add(entry->statics->timer, &time);
+}
 
 /* ---- what the agreement asks for ---------------------------------------------------------- */
 
@@ -54,29 +68,123 @@ static void op_settled(void *arg, uint32_t serial)
 	evtimer_add(entry->statics->late, &time);
 }
 
+/* One SA: its secret is derived and wiped here. */
+static void add_sa(struct spw_tunnel_sas *entry, struct spw_sa_set *set, struct spw_msg_sa_add *msg,
+		   const struct spw_static_label *label)
+{
+	struct spw_sa_secret secret;
+
+	msg->spi = label->spi;
+	msg->flags = SPW_SA_F_ESN;
+	msg->key_bytes = label->key_bits / 8;
+	msg->limit = UINT64_MAX;
+	set->error = set->error ? set->error
+				: spw_static_sa_derive(entry->statics->keys->prk, label, &secret);
+	spw_set_ask(entry, set, msg, &secret);
+	OPENSSL_cleanse(&secret, sizeof(secret));
+}
+
+static void op_make_in(void *arg, const struct spw_pair *pair)
+{
+	struct spw_tunnel_sas *entry = arg;
+	struct spw_agree *agree = &entry->statics->agree;
+	struct spw_static_label label = {.key_bits = agree->key256 ? 256 : 128,
+					 .sender_epoch = pair->peer_epoch,
+					 .receiver_epoch = pair->local_epoch};
+	struct spw_sa_set *set = spw_set_new(entry, pair->serial);
+
+	if (!set || !spw_set_take_in(entry, set->in_slot, set->spi_in, pair->peer_children)) {
+		if (set)
+			set->state = SPW_SET_FREE;
+		spw_agree_in_made(agree, pair->serial, -ENOSPC, NULL, spw_now_ms());
+		return;
+	}
+	memcpy(label.sender_nonce, pair->peer_nonce, SPW_NONCE_BYTES);
+	memcpy(label.receiver_nonce, pair->local_nonce, SPW_NONCE_BYTES);
+	for (uint32_t c = 0; c < pair->peer_children; c++) {
+		struct spw_msg_sa_add msg = {.direction = SPW_SA_IN,
+					     .slot = set->in_slot[c],
+					     .worker = c % entry->sas->node->workers,
+					     .window_packets = SPW_SA_WINDOW_PACKETS};
+		label.child = (uint8_t)c;
+		label.spi = set->spi_in[c];
+		add_sa(entry, set, &msg, &label);
+	}
+	spw_set_asked(entry, set);
+}
+
+static void op_make_out(void *arg, const struct spw_pair *pair)
+{
+	struct spw_tunnel_sas *entry = arg;
+	struct spw_agree *agree = &entry->statics->agree;
+	struct spw_static_label label = {.key_bits = agree->key256 ? 256 : 128,
+					 .sender_epoch = pair->local_epoch,
+					 .receiver_epoch = pair->peer_epoch};
+	struct spw_sa_set *set = spw_set_find(entry, pair->serial);
+
+	if (!set || !spw_set_take_out(entry, set->out_slot, agree->children)) {
+		spw_agree_out_made(agree, pair->serial, -ENOSPC, spw_now_ms());
+		return;
+	}
+	memcpy(label.sender_nonce, pair->local_nonce, SPW_NONCE_BYTES);
+	memcpy(label.receiver_nonce, pair->peer_nonce, SPW_NONCE_BYTES);
+	for (uint32_t c = 0; c < agree->children; c++) {
+		struct spw_msg_sa_add msg = {.direction = SPW_SA_OUT,
+					     .slot = set->out_slot[c],
+					     .worker = c,
+					     .sequence = 1};
+		label.child = (uint8_t)c;
+		label.spi = set->spi_out[c] = pair->spi_out[c];
+		add_sa(entry, set, &msg, &label);
+	}
+	spw_set_asked(entry, set);
+}
+
+static void out_answered(struct spw_tunnel_sas *entry, struct spw_sa_set *set)
+{
+	struct spw_agree *agree = &entry->statics->agree;
+	struct spw_tunnel_obj *tunnel = entry->tunnel;
+	int err = set->error;
+
+	if (!agree->has_next || agree->next.serial != set->serial)
+		return;
+	if (err == 0) {
+		tunnel->local_epoch = agree->next.local_epoch;
+		tunnel->peer_epoch = agree->next.peer_epoch;
+		err = spw_sets_send_with(entry, set, agree->children);
+	}
+	spw_agree_out_made(agree, set->serial, err, spw_now_ms());
+}
+
+/* First the inbound SAs are asked for, then, once the peer has its own, the outbound ones. */
+static void answered(struct spw_tunnel_sas *entry, struct spw_sa_set *set)
+{
+	uint32_t spi_in[SPW_WORKERS_MAX];
+
+	memcpy(spi_in, set->spi_in, sizeof(spi_in));
+	if (set->out_slot[0])
+		out_answered(entry, set);
+	else
+		spw_agree_in_made(&entry->statics->agree, set->serial, set->error, spi_in,
+				  spw_now_ms());
+	arm(entry);
+}
+
+static void op_leave(void *arg, uint32_t serial)
+{
+	spw_sets_leave(arg, serial);
+}
+
 static const struct spw_agree_ops agree_ops = {
 	.send = op_send,
 	.draw_nonce = op_draw_nonce,
-	.make_in = spw_sets_make_in,
-	.make_out = spw_sets_make_out,
-	.leave = spw_sets_leave,
+	.make_in = op_make_in,
+	.make_out = op_make_out,
+	.leave = op_leave,
 	.settled = op_settled,
 };
 
-/* ---- time --------------------------------------------------------------------------------- */
-
-void spw_static_arm(struct spw_tunnel_sas *entry)
-{
-	uint64_t now_ms = spw_now_ms(), at_ms = spw_agree_deadline(&entry->statics->agree);
-	uint64_t wait_ms = at_ms > now_ms ? at_ms - now_ms : 0;
-	struct timeval time = {.tv_sec = (time_t)(wait_ms / 1000),
-			       .tv_usec = (suseconds_t)(wait_ms % 1000 * 1000)};
-
-	if (at_ms == UINT64_MAX)
-		evtimer_del(entry->statics->timer);
-	else
-		evtimer_add(entry->statics->timer, &time);
-}
+/* ---- time ---------------------------------------------------------------------------------- */
 
 static void on_timer(evutil_socket_t fd, short events, void *arg)
 {
@@ -84,7 +192,7 @@ static void on_timer(evutil_socket_t fd, short events, void *arg)
 
 	(void)fd, (void)events;
 	spw_agree_tick(&entry->statics->agree, spw_now_ms());
-	spw_static_arm(entry);
+	arm(entry);
 }
 
 static void on_late(evutil_socket_t fd, short events, void *arg)
@@ -119,7 +227,7 @@ void spw_static_receive(struct spw_sas *sas, const void *data, size_t bytes)
 	if (!entry || spw_announce_parse(data, bytes, entry->statics->keys, &announce) < 0)
 		return;
 	spw_agree_receive(&entry->statics->agree, &announce, spw_now_ms());
-	spw_static_arm(entry);
+	arm(entry);
 }
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -181,6 +289,7 @@ int spw_static_prepare(struct spw_tunnel_sas *entry, const struct spw_tunnel_spe
 		goto fail;
 	spw_agree_init(&statics->agree, &agree_ops, entry, (uint8_t)sas->node->workers,
 		       spec->key_bits == 32, entry->tunnel->peer_epoch);
+	entry->sets.answered = answered;
 	spw_sets_adopt(entry);
 	bucket = bucket_of(sas, statics->keys->key_id);
 	statics->bucket_next = *bucket;
@@ -211,33 +320,22 @@ void spw_static_free(struct spw_tunnel_sas *entry)
 void spw_static_ready(struct spw_tunnel_sas *entry)
 {
 	spw_agree_start(&entry->statics->agree, entry->sas->epoch.value, spw_now_ms());
-	spw_static_arm(entry);
+	arm(entry);
 }
 
 void spw_static_lost(struct spw_tunnel_sas *entry)
 {
 	/* What stands goes on until a new agreement has replaced it. */
 	spw_agree_stop(&entry->statics->agree);
-	spw_static_arm(entry);
+	arm(entry);
 	evtimer_del(entry->statics->late);
 	spw_sets_leave_all(entry);
 }
 
 void spw_static_reset(struct spw_tunnel_sas *entry)
 {
-	struct spw_tunnel_obj *tunnel = entry->tunnel;
-
 	spw_static_lost(entry);
-	memset(tunnel->tx_sa, 0, sizeof(tunnel->tx_sa));
-	entry->statics->unpublished = true;
-	spw_sets_retire_before(entry, UINT32_MAX);
-	spw_static_retry(entry);
-}
-
-void spw_static_retry(struct spw_tunnel_sas *entry)
-{
-	if (entry->statics->unpublished && spw_sets_publish(entry) < 0)
-		spw_sas_retry_soon(entry->sas);
+	spw_sets_reset(entry);
 }
 
 void spw_static_stop(struct spw_tunnel_sas *entry)
