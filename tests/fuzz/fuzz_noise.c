@@ -5,7 +5,7 @@
  *
  * Input: which message, flags, then (PAYLOAD) what its authentic sender says in it, then what is
  * changed on the way: (RAW) all of it, or offsets and what to XOR there. Both ephemeral keys are
- * fixed, so that the same input always does the same.
+ * fixed, so that the same input comes to the same INIT and RESPONSE.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -194,6 +194,24 @@ static void take_cookie(struct datagram *datagram, struct spw_cookie *cookie)
 	must(cookie->held && !cookie->awaits);
 }
 
+/* The message of this type into the datagram, as it was sent. */
+static void put(struct datagram *datagram, uint8_t type, const struct spw_wire_init *init,
+		const struct spw_wire_answer *answer)
+{
+	memset(datagram, 0, sizeof(*datagram));
+	if (type == SPW_WIRE_INIT) {
+		memcpy(datagram->sent, init, sizeof(*init));
+		datagram->sent_bytes = sizeof(*init);
+	} else if (type == SPW_WIRE_RESPONSE) {
+		send_response(answer, (struct spw_wire_response *)datagram->sent);
+		datagram->sent_bytes = sizeof(struct spw_wire_response);
+	} else {
+		must(spw_cookie_reply_write(&secret, 0, &b.identity, &source, init, sizeof(*init),
+					    (struct spw_wire_cookie *)datagram->sent) == 0);
+		datagram->sent_bytes = sizeof(struct spw_wire_cookie);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	static struct datagram datagram;
@@ -214,18 +232,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		taken = payload_from(data, bytes, &answer, sizeof(answer));
 	send_init(&offer, &init);
 	must(spw_cookie_add(&cookie, 0, &init, sizeof(init)) == 0);
-	memset(&datagram, 0, sizeof(datagram));
-	if (type == SPW_WIRE_INIT) {
-		memcpy(datagram.sent, &init, sizeof(init));
-		datagram.sent_bytes = sizeof(init);
-	} else if (type == SPW_WIRE_RESPONSE) {
-		send_response(&answer, (struct spw_wire_response *)datagram.sent);
-		datagram.sent_bytes = sizeof(struct spw_wire_response);
-	} else {
-		must(spw_cookie_reply_write(&secret, 0, &b.identity, &source, &init, sizeof(init),
-					    (struct spw_wire_cookie *)datagram.sent) == 0);
-		datagram.sent_bytes = sizeof(struct spw_wire_cookie);
-	}
+	put(&datagram, type, &init, &answer);
 	change(&datagram, flags, data + taken, bytes - taken);
 	if (flags & MACS && datagram.bytes >= sizeof(struct spw_wire_macs))
 		must(spw_mac1_write(type == SPW_WIRE_INIT ? b.identity.mac1_key
