@@ -10,9 +10,11 @@
 
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <rte_ring_elem.h>
 
 #include "dataplane/eal.h"
 #include "dataplane/stages/limiter.h"
+#include "dataplane/stages/report.h"
 
 static void *array_of(size_t count, size_t bytes)
 {
@@ -82,9 +84,12 @@ static int make_lane(struct spw_lane *lane, const struct spw_tables *tables,
 	snprintf(name, sizeof(name), "spw_handoff%u", lane->worker);
 	lane->handoff[lane->worker] =
 		rte_ring_create(name, SPW_HANDOFF_PACKETS, SOCKET_ID_ANY, RING_F_SC_DEQ);
+	snprintf(name, sizeof(name), "spw_reports%u", lane->worker);
+	lane->reports = rte_ring_create_elem(name, sizeof(union spw_report), SPW_REPORTS_MAX,
+					     SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	lane->limiter = array_of(1, sizeof(struct spw_limiter));
 	if (!lane->tunnel_in_buckets || !lane->tunnel_out_buckets || !lane->tenant_buckets ||
-	    !lane->limiter || !lane->handoff[lane->worker])
+	    !lane->limiter || !lane->handoff[lane->worker] || !lane->reports)
 		return -ENOMEM;
 	return 0;
 }
@@ -103,6 +108,13 @@ static int make_worker(struct spw_crew *crew, uint32_t w, const struct spw_table
 	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (worker->wake_fd < 0)
 		return -errno;
+	char name[32];
+	snprintf(name, sizeof(name), "spw_dummies%u", w);
+	worker->dummies =
+		rte_ring_create_elem(name, sizeof(struct spw_dummy), SPW_DUMMIES_MAX, SOCKET_ID_ANY,
+				     RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
+	if (!worker->dummies)
+		return -ENOMEM;
 	worker->pool = ports->pool;
 	give_queues(worker, ports, crew->workers);
 	/* A slot that an earlier process left must not be told again. */
@@ -163,6 +175,17 @@ void spw_crew_stop(struct spw_crew *crew)
 		spw_idle_wake(crew->worker[w]);
 	rte_eal_mp_wait_lcore();
 	spw_crew_mark(crew, 0);
+}
+
+int spw_crew_send_dummy(struct spw_crew *crew, uint32_t slot, const struct spw_sa *sa)
+{
+	struct spw_worker *worker = crew->worker[sa->worker];
+	struct spw_dummy dummy = {slot, sa->spi};
+
+	if (rte_ring_sp_enqueue_elem(worker->dummies, &dummy, sizeof(dummy)) != 0)
+		return -EBUSY;
+	spw_idle_wake(worker);
+	return 0;
 }
 
 void spw_crew_grace(struct spw_crew *crew)

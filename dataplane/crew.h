@@ -15,12 +15,16 @@
  * ring holds (ports.c), as all that a port receives may be on its way to one worker. */
 #define SPW_HANDOFF_PACKETS 2048u
 
+/* Dummies that a worker may be asked for before it has sent them: as many as it sends in a loop. */
+#define SPW_DUMMIES_MAX 64u
+
 struct spw_crew {
 	uint32_t workers;
 	struct spw_worker *worker[SPW_WORKERS_MAX];
 	struct rte_rcu_qsbr
 		*qsbr; /* over the workers; for SAs alone, tables have their own clock */
-	int events_fd; /* eventfd; workers write: a glean slot was filled, a reserve is low */
+	/* eventfd; workers write: a glean slot was filled, a reserve is low, there are reports */
+	int events_fd;
 	uint32_t stop; /* main: release store of 1; workers: acquire load per loop */
 };
 
@@ -36,6 +40,10 @@ void spw_crew_mark(struct spw_crew *crew, uint64_t instance);
 int spw_crew_start(struct spw_crew *crew);
 /* Returns when every worker has left its loop. */
 void spw_crew_stop(struct spw_crew *crew);
+
+/* Has the owner of an outbound SA send one packet without content under it. -EBUSY: it has been
+ * asked for SPW_DUMMIES_MAX already. */
+int spw_crew_send_dummy(struct spw_crew *crew, uint32_t slot, const struct spw_sa *sa);
 
 /* Returns when no worker can hold an SA any more that was unpublished before the call: after one
  * loop of each worker that is awake, some microseconds when they have a core. */

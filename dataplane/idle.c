@@ -13,7 +13,7 @@
  *
  * Of two such fences one comes first in the one order of all of them. If it is the sleeper's, the
  * giver reads sleeping == 1 and writes; if the giver's, the sleeper finds the packet. The same pair
- * serves crew->stop.
+ * serves what the main thread gives: crew->stop, and packets to send without content.
  *
  * Devices. A PCI queue announces packets by an interrupt, which is on only while its worker sleeps.
  * Whether one came in between is asked afterwards, of drivers that can tell, and no such sleep is
@@ -109,7 +109,7 @@ void spw_idle_sleep(struct spw_worker *worker)
 	spw_idle_offline(worker);
 	__atomic_store_n(&worker->sleeping, 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (rte_ring_empty(lane->handoff[lane->worker]) &&
+	if (rte_ring_empty(lane->handoff[lane->worker]) && rte_ring_empty(worker->dummies) &&
 	    !__atomic_load_n(&worker->crew->stop, __ATOMIC_ACQUIRE)) {
 		spw_count(&lane->row->sleeps, 1);
 		uint32_t polled = worker->rx_cnt + worker->taps_cnt;

@@ -30,6 +30,7 @@ union spw_msg_buffer {
 	struct spw_msg_sa_del sa_del;
 	struct spw_msg_sa_limit sa_limit;
 	struct spw_msg_sa_query sa_query;
+	struct spw_msg_dummy dummy;
 	uint8_t bytes[SPW_MSG_BYTES_MAX];
 };
 

@@ -3,13 +3,15 @@
 
 #include <errno.h>
 
+#include "control/clock.h"
+
 static int handle_add(struct spw_crew *crew, struct spw_sa_table *sas,
 		      const struct spw_msg_sa_add *msg)
 {
 	/* The stages count by tunnel and hand packets to the SA's worker: both must exist. */
 	if (msg->worker >= crew->workers || msg->tunnel >= crew->worker[0]->lane.tables.tunnels_max)
 		return -EINVAL;
-	return spw_sa_add(sas, msg);
+	return spw_sa_add(sas, msg, spw_now_ms());
 }
 
 static int handle_del(struct spw_crew *crew, struct spw_sa_table *sas,
@@ -25,6 +27,31 @@ static int handle_del(struct spw_crew *crew, struct spw_sa_table *sas,
 	spw_crew_grace(crew);
 	spw_sa_destroy(sa);
 	return 0;
+}
+
+/* How many at once wait for the same grace period. */
+#define ENDED_MAX 64u
+
+int spw_request_end_sas(struct spw_crew *crew, struct spw_sa_table *sas)
+{
+	struct spw_sa *ended[ENDED_MAX];
+	uint64_t now_ms = spw_now_ms();
+	uint32_t cnt = 0;
+
+	while (cnt < ENDED_MAX && (ended[cnt] = spw_sa_unpublish_ended(sas, now_ms)))
+		cnt++;
+	if (cnt > 0)
+		spw_crew_grace(crew);
+	for (uint32_t k = 0; k < cnt; k++)
+		spw_sa_destroy(ended[k]);
+	return spw_sa_ends_in_ms(sas, now_ms);
+}
+
+static int handle_dummy(struct spw_crew *crew, const struct spw_sa_table *sas, uint32_t slot)
+{
+	const struct spw_sa *sa = slot < sas->sas_max ? sas->out[slot] : NULL;
+
+	return sa ? spw_crew_send_dummy(crew, slot, sa) : -ENOENT;
 }
 
 static int handle(struct spw_crew *crew, struct spw_sa_table *sas, const union spw_msg_buffer *msg,
@@ -44,6 +71,9 @@ static int handle(struct spw_crew *crew, struct spw_sa_table *sas, const union s
 		return bytes == sizeof(msg->sa_query) ? spw_sa_query(sas, msg->sa_query.direction,
 								     msg->sa_query.slot, value)
 						      : -EINVAL;
+	case SPW_MSG_DUMMY:
+		return bytes == sizeof(msg->dummy) ? handle_dummy(crew, sas, msg->dummy.slot)
+						   : -EINVAL;
 	default:
 		return -EINVAL;
 	}

@@ -8,9 +8,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <rte_ring_elem.h>
+
 #include "control/clock.h"
 #include "dataplane/log.h"
 #include "dataplane/requests.h"
+#include "dataplane/stages/report.h"
 
 #define RECONNECT_MS 100
 /* Asking a device may take it some milliseconds; nobody waits for this counter. */
@@ -22,15 +25,24 @@ static void close_fds(const int *fds, uint32_t cnt)
 		close(fds[i]);
 }
 
-/* One round of waiting. Returns true when a signal to end has come. */
-static bool wait_for(struct spw_service *service, struct pollfd *fds, uint32_t cnt)
+static int sooner(int a_ms, int b_ms)
+{
+	return a_ms < 0 || (b_ms >= 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
+/* One round of waiting, at most wait_ms, -1: without end. Returns true when a signal to end has
+ * come. */
+static bool wait_for(struct spw_service *service, struct pollfd *fds, uint32_t cnt, int wait_ms)
 {
 	struct signalfd_siginfo signal;
 
 	fds[0] = (struct pollfd){service->signals_fd, POLLIN, 0};
 	fds[1] = (struct pollfd){service->link.fd, POLLIN, 0}; /* -1: poll() passes it over */
-	int wait_ms = service->devices ? DEVICES_ASK_MS : -1;
-	poll(fds, cnt, service->link.fd < 0 ? RECONNECT_MS : wait_ms);
+	if (service->devices)
+		wait_ms = sooner(wait_ms, DEVICES_ASK_MS);
+	if (service->link.fd < 0)
+		wait_ms = sooner(wait_ms, RECONNECT_MS);
+	poll(fds, cnt, wait_ms);
 	return fds[0].revents && read(service->signals_fd, &signal, sizeof(signal)) > 0;
 }
 
@@ -84,7 +96,7 @@ int spw_service_await_setup(struct spw_service *service, int fds[SPW_MAP_CNT], c
 	for (bool first = true; taken == 0; first = false) {
 		if (service->link.fd < 0)
 			reconnect(service, first);
-		if (wait_for(service, polled, 2))
+		if (wait_for(service, polled, 2, -1))
 			return -EINTR;
 		if (polled[1].revents)
 			taken = take_setup(service, fds, why, why_bytes);
@@ -202,6 +214,22 @@ static bool read_glean(const struct spw_worker_row *row, uint32_t *seen, struct 
 	return true;
 }
 
+/* With nobody to tell, control has died: its successor makes new sessions. */
+static void send_reports(struct spw_service *service, struct rte_ring *reports)
+{
+	union spw_report report;
+
+	/* What comes meanwhile is announced anew. */
+	for (uint32_t k = 0; k < SPW_REPORTS_MAX; k++) {
+		if (rte_ring_sc_dequeue_elem(reports, &report, sizeof(report)) != 0)
+			return;
+		size_t bytes = report.head.type == SPW_MSG_HEARD ? sizeof(report.heard)
+								 : sizeof(report.roamed);
+		if (service->link.ready && spw_link_send(&service->link, &report, bytes) != 0)
+			spw_link_close(&service->link);
+	}
+}
+
 static void serve_events(struct spw_service *service)
 {
 	const struct spw_msg low = {.type = SPW_MSG_SA_LOW};
@@ -211,6 +239,7 @@ static void serve_events(struct spw_service *service)
 	if (read(service->crew.events_fd, &events, sizeof(events)) < 0)
 		return;
 	for (uint32_t w = 0; w < service->crew.workers; w++) {
+		send_reports(service, service->crew.worker[w]->lane.reports);
 		/* With nobody to tell, the next packet near the limit asks again. */
 		if (__atomic_exchange_n(&service->crew.worker[w]->reserve_low, 0,
 					__ATOMIC_ACQUIRE) &&
@@ -246,7 +275,9 @@ int spw_service_run(struct spw_service *service)
 	while (!error) {
 		if (service->link.fd < 0)
 			reconnect(service, false);
-		if (wait_for(service, polled, 3))
+		/* Whatever control does or does not: keys end in time. */
+		int ends_ms = spw_request_end_sas(&service->crew, service->sas);
+		if (wait_for(service, polled, 3, ends_ms))
 			return 0;
 		ask_devices(service);
 		if (polled[2].revents)

@@ -8,10 +8,12 @@
 
 #include <openssl/err.h>
 #include <rte_ethdev.h>
+#include <rte_ring_elem.h>
 
 #include "control/clock.h"
 #include "dataplane/crew.h"
 #include "dataplane/stages/handoff.h"
+#include "dataplane/stages/sa.h"
 #include "dataplane/tap.h"
 
 /*
@@ -93,6 +95,34 @@ static uint32_t take_handoffs(struct spw_worker *worker)
 	return burst->cnt;
 }
 
+/* The packets without content that the main thread has asked for. What finds no buffer stays in the
+ * ring. Returns how many there were. */
+static __attribute__((cold, noinline)) uint32_t send_dummies(struct spw_worker *worker)
+{
+	struct spw_lane *lane = &worker->lane;
+	struct spw_burst *burst = &lane->burst;
+	struct spw_dummy dummy;
+
+	burst->cnt = 0;
+	while (burst->cnt < SPW_BURST_MAX && !rte_ring_empty(worker->dummies)) {
+		struct rte_mbuf *mbuf = rte_pktmbuf_alloc(worker->pool);
+		if (!mbuf)
+			break;
+		rte_ring_sc_dequeue_elem(worker->dummies, &dummy, sizeof(dummy));
+		struct spw_sa *sa = spw_sa_get(lane->sas->out, lane->sas->sas_max, dummy.slot);
+		if (!sa || sa->spi != dummy.spi || sa->worker != lane->worker) {
+			rte_pktmbuf_free(mbuf);
+			continue;
+		}
+		burst->mbuf[burst->cnt] = mbuf;
+		spw_esp_out_dummy(lane, burst, burst->cnt++, sa);
+	}
+	spw_transmit(worker, burst);
+	if (lane->handing)
+		spw_stage_handoff(lane, burst);
+	return burst->cnt;
+}
+
 /* Wakes the workers that were given packets. */
 static void wake_owners(struct spw_worker *worker)
 {
@@ -152,6 +182,10 @@ static void keep_house(struct spw_worker *worker)
 		tell_glean(worker);
 	if (lane->reserve_low)
 		tell_low(worker);
+	if (lane->reported) {
+		lane->reported = false;
+		wake_main(worker);
+	}
 	spw_losses_count(worker);
 }
 
@@ -173,6 +207,8 @@ uint32_t spw_worker_round(struct spw_worker *worker)
 
 	for (uint32_t q = 0; q < worker->rx_cnt; q++)
 		packets += take_queue(worker, &worker->rx[q]);
+	if (!rte_ring_empty(worker->dummies))
+		packets += send_dummies(worker);
 	if (worker->taps_cnt)
 		packets += spw_taps_take(worker);
 	keep_house(worker);

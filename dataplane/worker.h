@@ -34,6 +34,12 @@ struct spw_tx {
 		worker; /* who sends: this one, or the owner of a queue, who is handed the frames */
 };
 
+/* A packet without content that the worker is to send under an outbound SA of its own. */
+struct spw_dummy {
+	uint32_t slot;
+	uint32_t spi; /* another one stands in the slot: the SA is gone, and nothing is sent */
+};
+
 struct spw_worker {
 	/* Fixed before the worker runs. */
 	const struct spw_crew *crew;
@@ -49,6 +55,8 @@ struct spw_worker {
 	/* Queues by rx, TAPs by taps, wake_fd; `revents` at run time. */
 	struct pollfd sleep_on[SPW_WORKER_QUEUES_MAX + SPW_PORTS_MAX + 1];
 	int wake_fd; /* eventfd; anyone writes, the worker reads */
+	/* Main thread to worker: struct spw_dummy, what it has asked for. */
+	struct rte_ring *dummies;
 
 	uint64_t busy_ns;       /* lane.now_ns when the last packet was seen */
 	uint32_t glean_told;    /* row->glean_seq that the main thread was told about */

@@ -36,7 +36,7 @@
 #define SPW_CACHE_LINE 64
 
 /* Raised with every change of a layout in this file; checked in `meta` before anything else. */
-#define SPW_LAYOUT_VERSION 4u
+#define SPW_LAYOUT_VERSION 5u
 
 #define SPW_PORTS_MAX 16u   /* interfaces a node may serve */
 #define SPW_WORKERS_MAX 16u /* workers, and so child SAs per tunnel and direction (RFC 9611) */
@@ -339,7 +339,9 @@ struct spw_worker_row {
 	__u64 loops;    /* bursts polled */
 	__u64 sleeps;   /* times it blocked in poll() */
 	__u64 handoffs; /* packets given to another worker */
-	__u64 reserved1[5];
+	/* Reports of SAs to the main thread that found no room; the next packet reports again. */
+	__u64 reports_late;
+	__u64 reserved1[4];
 
 	/* The last destination on a lan whose MAC is missing. Seqlock: odd glean_seq: being
 	 * written. */

@@ -102,6 +102,8 @@ static void make_crew(struct node *node, struct spw_crew *crew, uint32_t workers
 			.queues = workers, .mtu_bytes = 1500, .queue = ports->queue};
 	/* The node's own crew gives way: rings have names. */
 	rte_ring_free(node->crew.worker[0]->lane.handoff[0]);
+	rte_ring_free(node->crew.worker[0]->lane.reports);
+	rte_ring_free(node->crew.worker[0]->dummies);
 	if (spw_crew_create(crew, workers, &tables, ports, node->world->lane.sas) != 0)
 		broken("no memory for %u workers", workers);
 	for (uint32_t w = 1; w < workers; w++) {
@@ -110,7 +112,7 @@ static void make_crew(struct node *node, struct spw_crew *crew, uint32_t workers
 			sa.slot = w * TUNNELS + id;
 			sa.worker = w;
 			sa.iv_mask += w;
-			if (spw_sa_add(node->world->lane.sas, &sa) != 0)
+			if (spw_sa_add(node->world->lane.sas, &sa, 0) != 0)
 				broken("no memory for SAs");
 			node->world->tunnels[id].tx_sa[w] = sa.slot;
 		}

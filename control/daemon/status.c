@@ -20,13 +20,14 @@ static json_t *worker_list(const struct spw_node *node, const json_t *said)
 	for (uint32_t worker = 0; worker < node->workers; worker++) {
 		const struct spw_worker_row *row = &node->maps.workers[worker];
 		json_t *cpu = json_object_get(json_array_get(said, worker), "cpu");
-		json_array_append_new(list,
-				      json_pack("{s:I, s:O, s:b, s:I, s:I, s:I}", "worker",
-						(json_int_t)worker, "cpu", cpu ? cpu : json_null(),
-						"online", spw_load(&row->generation) != 0, "loops",
-						(json_int_t)spw_load(&row->loops), "sleeps",
-						(json_int_t)spw_load(&row->sleeps), "handoffs",
-						(json_int_t)spw_load(&row->handoffs)));
+		json_array_append_new(
+			list, json_pack("{s:I, s:O, s:b, s:I, s:I, s:I, s:I}", "worker",
+					(json_int_t)worker, "cpu", cpu ? cpu : json_null(),
+					"online", spw_load(&row->generation) != 0, "loops",
+					(json_int_t)spw_load(&row->loops), "sleeps",
+					(json_int_t)spw_load(&row->sleeps), "handoffs",
+					(json_int_t)spw_load(&row->handoffs), "reports_late",
+					(json_int_t)spw_load(&row->reports_late)));
 	}
 	return list;
 }

@@ -167,6 +167,7 @@ static inline enum spw_state classify_one(struct spw_lane *lane, struct spw_burs
 		burst->family[i] = family;
 		burst->tenant[i] = port->tenant;
 	} else {
+		burst->outer[i] = frame.head;
 		if (spw_unlikely(port->role != SPW_PORT_WAN ||
 				 !step_outer(&frame, family, port->tunnel_port_be)))
 			goto bad;

@@ -6,6 +6,7 @@
  * Until the ICV is found right, nothing but a counter changes.
  */
 #include "dataplane/stages/handoff.h"
+#include "dataplane/stages/report.h"
 #include "dataplane/stages/sa.h"
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
@@ -81,6 +82,34 @@ static inline int32_t payload_bytes(const uint8_t *text, uint32_t text_bytes)
 	return (int32_t)bytes;
 }
 
+/* Whether packet i came from where its tunnel's record sends to. Its UDP header stands in front of
+ * the head; the record's template has the same headers, without options or extensions. */
+static inline bool from_remote(const struct spw_burst *burst, uint32_t i, const uint8_t *udp)
+{
+	const struct spw_tunnel *record = burst->record_in[i];
+	const uint8_t *ip = burst->outer[i], *to = record->outer;
+
+	if (spw_likely(ip[0] >> 4 == 4))
+		return record->outer_bytes == SPW_IPV4_BYTES + SPW_UDP_BYTES &&
+		       spw_load32(ip + 12) == spw_load32(to + 16) &&
+		       spw_load16(udp) == spw_load16(to + SPW_IPV4_BYTES + 2);
+	return record->outer_bytes == SPW_OUTER_BYTES_MAX && memcmp(ip + 8, to + 24, 16) == 0 &&
+	       spw_load16(udp) == spw_load16(to + SPW_IPV6_BYTES + 2);
+}
+
+/* What a session wants to know of an authentic packet. An older one says nothing about where the
+ * peer is now. */
+static inline void watch_peer(struct spw_lane *lane, const struct spw_burst *burst, uint32_t i,
+			      struct spw_sa *sa, bool highest)
+{
+	const uint8_t *udp = burst->head[i] - SPW_UDP_BYTES;
+
+	if (spw_unlikely(sa->report_ns == 0))
+		spw_report_heard(lane, sa);
+	if (spw_likely(highest) && spw_unlikely(!from_remote(burst, i, udp)))
+		spw_report_roamed(lane, burst, i, sa, udp);
+}
+
 /* Takes the decrypted packet apart and moves it on. */
 static inline void open_payload(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
 				uint8_t *text, uint32_t text_bytes)
@@ -108,7 +137,7 @@ static inline void open_payload(struct spw_lane *lane, struct spw_burst *burst, 
 	burst->state[i] = SPW_AT_INNER;
 }
 
-/* Window, decryption, reserve. */
+/* Window, decryption, reserve, and what a session reports. */
 static inline void open_packet(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
 			       struct spw_sa *sa)
 {
@@ -127,7 +156,9 @@ static inline void open_packet(struct spw_lane *lane, struct spw_burst *burst, u
 	}
 	if (!check_limit(lane, burst, i, sa, sequence))
 		return;
-	spw_replay_accept(&sa->replay, sequence);
+	bool highest = spw_replay_accept(&sa->replay, sequence);
+	if (sa->flags & SPW_SA_F_SESSION)
+		watch_peer(lane, burst, i, sa, highest);
 	open_payload(lane, burst, i, esp + SPW_ESP_BYTES, text_bytes);
 }
 

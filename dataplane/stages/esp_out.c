@@ -47,15 +47,17 @@ static inline bool encrypt(const struct spw_sa *sa, uint8_t *esp, uint32_t text_
 	return spw_aead_seal(sa->aead, nonce, aad, aad_bytes, text, text_bytes, text + text_bytes);
 }
 
-/* Padding 1, 2, 3, its length and the next header, as they lie behind the inner packet, by family
- * and length of the padding. */
+/* Padding 1, 2, 3, its length and the next header, as they lie behind the inner packet, by what it
+ * is (IPv4, IPv6, none) and length of the padding. */
 #define TRAILERS(next)                                                                             \
 	{                                                                                          \
 		0x0000 | (next) << 8, 0x000101 | (next) << 16, 0x00020201 | (next) << 24,          \
 			0x0003030201 | (next) << 32                                                \
 	}
-static const uint64_t trailers[2][4] = {TRAILERS((uint64_t)SPW_PROTO_IPV4),
-					TRAILERS((uint64_t)SPW_PROTO_IPV6)};
+static const uint64_t trailers[3][4] = {TRAILERS((uint64_t)SPW_PROTO_IPV4),
+					TRAILERS((uint64_t)SPW_PROTO_IPV6),
+					TRAILERS((uint64_t)SPW_PROTO_NONE)};
+#define TRAILER_NONE 2u
 
 /* The outer headers: the record's template, and what depends on the length. udp_bytes: the UDP
  * header and the ESP packet that stands behind it. */
@@ -121,10 +123,13 @@ static inline bool has_room(const struct rte_mbuf *mbuf, const uint8_t *inner, u
 	return offset >= FRONT_BYTES_MAX && offset + bytes + BACK_BYTES_MAX <= mbuf->buf_len;
 }
 
-/* Encryption comes last: what stands before it is done while the cipher of the packet before is
+/* Makes the frame of packet i; `trailer`: first index of its trailer. False: it was dropped.
+ * Encryption comes last: what stands before it is done while the cipher of the packet before is
  * still at work, and nothing need be kept in memory across its call. */
-static inline void esp_out_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
-			       struct spw_sa *sa, struct spw_port_seen *seen)
+static inline __attribute__((always_inline)) bool seal(struct spw_lane *lane,
+						       struct spw_burst *burst, uint32_t i,
+						       struct spw_sa *sa, uint32_t trailer,
+						       struct spw_port_seen *seen)
 {
 	const struct spw_tunnel *record = burst->record_out[i];
 	uint8_t *inner = burst->head[i], *udp = inner - SPW_ESP_BYTES - SPW_UDP_BYTES;
@@ -136,24 +141,56 @@ static inline void esp_out_one(struct spw_lane *lane, struct spw_burst *burst, u
 
 	if (spw_unlikely(!has_room(burst->mbuf[i], inner, inner_bytes))) {
 		spw_drop(lane, burst, i, SPW_DROP_PACKET_TOO_LONG);
-		return;
+		return false;
 	}
 	if (!next_sequence(lane, burst, i, sa, &sequence))
-		return;
+		return false;
 
 	/* Up to 5 bytes, written as 8: the ICV comes behind them. */
-	memcpy(inner + inner_bytes, &trailers[burst->family[i] != 4][pad_bytes], 8);
+	memcpy(inner + inner_bytes, &trailers[trailer][pad_bytes], 8);
 	push_outer(burst, i, record, spw_port_see(lane, seen, burst->port_out[i]), udp, udp_bytes);
 	if (spw_unlikely(!encrypt(sa, inner - SPW_ESP_BYTES, text_bytes, sequence))) {
 		spw_drop(lane, burst, i, SPW_DROP_SA_ABSENT); /* its context is broken */
-		return;
+		return false;
 	}
 	if (spw_unlikely(record->outer_bytes == SPW_OUTER_BYTES_MAX))
 		sum_outer6(udp, udp_bytes);
+	burst->state[i] = SPW_AT_TRANSMIT;
+	return true;
+}
+
+static inline void esp_out_one(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+			       struct spw_sa *sa, struct spw_port_seen *seen)
+{
+	if (!seal(lane, burst, i, sa, burst->family[i] != 4, seen))
+		return;
 	struct spw_tunnel_counters *counters = &lane->counters[burst->tunnel_out[i]];
 	spw_count(&counters->tx_packets, 1);
-	spw_count(&counters->tx_bytes, inner_bytes);
-	burst->state[i] = SPW_AT_TRANSMIT;
+	spw_count(&counters->tx_bytes, burst->bytes[i]);
+}
+
+void spw_esp_out_dummy(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+		       struct spw_sa *sa)
+{
+	const struct spw_tunnel *record = spw_tunnel_record(&lane->tables, sa->tunnel);
+	struct spw_port_seen seen = SPW_PORT_UNSEEN;
+
+	burst->port_in[i] = 0;
+	burst->tunnel_in[i] = 0;
+	burst->tunnel_out[i] = sa->tunnel;
+	burst->head[i] = rte_pktmbuf_mtod(burst->mbuf[i], uint8_t *);
+	burst->bytes[i] = 0;
+	if (!record || record->port >= SPW_PORTS_MAX) {
+		spw_drop(lane, burst, i, SPW_DROP_ROUTE_MISSING);
+		return;
+	}
+	if (!spw_resolve(lane, record->neighbor, &burst->next_hop[i])) {
+		spw_drop(lane, burst, i, SPW_DROP_NEIGHBOR_UNRESOLVED);
+		return;
+	}
+	burst->record_out[i] = record;
+	burst->port_out[i] = record->port;
+	seal(lane, burst, i, sa, TRAILER_NONE, &seen);
 }
 
 /* This worker's outbound SA of the tunnel that packet i goes into, NULL: none. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ether.h - the Ethernet header of a packet that leaves, for the two stages that send: route (to a
- * lan) and esp_out (to a tunnel's next hop).
+ * ether.h - the next hop and the Ethernet header of a packet that leaves, for the two stages that
+ * send: route (to a lan) and esp_out (to a tunnel's next hop).
  *
  * Thread: the burst's worker.
  */
@@ -10,6 +10,16 @@
 
 #include "dataplane/stages/stage.h"
 #include "dataplane/stages/wire.h"
+
+/* Reads a neighbor's word, once. False: unknown id (0 is one), or no MAC to send to. */
+static inline bool spw_resolve(const struct spw_lane *lane, uint32_t id,
+			       union spw_neighbor *neighbor)
+{
+	if (spw_unlikely(id - 1 >= lane->tables.neighbors_max - 1))
+		return false;
+	neighbor->word = __atomic_load_n(&lane->tables.neighbors[id].word, __ATOMIC_RELAXED);
+	return neighbor->state != SPW_NEIGHBOR_NONE;
+}
 
 static_assert(offsetof(struct spw_port_image, mac) == 0, "spw_ether_push copies it from there");
 

@@ -95,10 +95,13 @@ static inline enum spw_replay_verdict spw_replay_check(const struct spw_replay *
 	return word >> (sequence & 63) & 1 ? SPW_REPLAY_REPLAYED : SPW_REPLAY_OK;
 }
 
-/* Marks a number that was found OK and whose packet is authentic, and moves the window. */
-static inline void spw_replay_accept(struct spw_replay *replay, uint64_t sequence)
+/* Marks a number that was found OK and whose packet is authentic, and moves the window. Returns
+ * whether it is the highest so far. */
+static inline bool spw_replay_accept(struct spw_replay *replay, uint64_t sequence)
 {
-	if (sequence > replay->top) {
+	bool highest = sequence > replay->top;
+
+	if (highest) {
 		uint64_t words = (sequence >> 6) - (replay->top >> 6);
 		if (words > replay->ring_mask + 1ull)
 			words = replay->ring_mask + 1ull;
@@ -107,6 +110,7 @@ static inline void spw_replay_accept(struct spw_replay *replay, uint64_t sequenc
 		__atomic_store_n(&replay->top, sequence, __ATOMIC_RELAXED);
 	}
 	replay->ring[(sequence >> 6) & replay->ring_mask] |= 1ull << (sequence & 63);
+	return highest;
 }
 
 #endif

@@ -58,15 +58,6 @@ static inline void lookup_all(const struct spw_lane *lane, const struct spw_burs
 	}
 }
 
-/* Reads a neighbor's word, once. False: unknown id (0 is one), or no MAC to send to. */
-static inline bool resolve(const struct spw_lane *lane, uint32_t id, union spw_neighbor *neighbor)
-{
-	if (spw_unlikely(id - 1 >= lane->tables.neighbors_max - 1))
-		return false;
-	neighbor->word = __atomic_load_n(&lane->tables.neighbors[id].word, __ATOMIC_RELAXED);
-	return neighbor->state != SPW_NEIGHBOR_NONE;
-}
-
 /* Leaves word for control that a lan host's MAC is wanted. Seqlock: the reader pairs its acquire
  * load of glean_seq with the last store here, and its acquire fence with the release fence. */
 static void glean(struct spw_worker_row *row, uint32_t port, uint32_t family, const uint8_t *ip)
@@ -119,7 +110,7 @@ static inline void to_tunnel(struct spw_lane *lane, struct spw_burst *burst, uin
 		spw_drop(lane, burst, i, SPW_DROP_INNER_TOO_BIG);
 		return;
 	}
-	if (spw_unlikely(!resolve(lane, record->neighbor, &burst->next_hop[i]))) {
+	if (spw_unlikely(!spw_resolve(lane, record->neighbor, &burst->next_hop[i]))) {
 		spw_drop(lane, burst, i, SPW_DROP_NEIGHBOR_UNRESOLVED);
 		return;
 	}
@@ -148,7 +139,7 @@ static inline void to_neighbor(struct spw_lane *lane, struct spw_burst *burst, u
 {
 	uint8_t *ip = burst->head[i];
 
-	if (spw_unlikely(!resolve(lane, id, &burst->next_hop[i]))) {
+	if (spw_unlikely(!spw_resolve(lane, id, &burst->next_hop[i]))) {
 		spw_drop(lane, burst, i, SPW_DROP_NEIGHBOR_UNRESOLVED);
 		return;
 	}

@@ -6,7 +6,8 @@
  * (dataplane/arena.h) and publishes its pointer in the table with one release store. From then on
  * one worker, its owner, uses it. The main thread removes it in two steps: unpublish, then, after
  * every worker was seen quiescent, wipe and free. Control has withdrawn the SPI or the tunnel's
- * tx_sa before it asks for the removal.
+ * tx_sa before it asks for the removal; not so where an SA's lifetime ends, whose packets find no
+ * SA then.
  */
 #ifndef SPW_SA_H
 #define SPW_SA_H
@@ -14,6 +15,7 @@
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "control/handover.h"
 #include "dataplane/stages/aead.h"
@@ -42,26 +44,41 @@ struct spw_sa {
 
 	/* Here starts the second cache line, which outbound packets do not touch. */
 	uint64_t wanted; /* in: highest authentic number that was refused because of `limit` */
+	/* in, of a session: the time from which on ROAMED may be posted; 0: HEARD is due. */
+	uint64_t report_ns;
+	struct spw_sa_end *end;   /* main thread; NULL: only SA_DEL removes it */
 	struct spw_replay replay; /* in; its ring lies behind the SA */
 };
 
 static_assert(offsetof(struct spw_sa, wanted) == SPW_AEAD_LINE_BYTES, "the first line is full");
+
+/* Main thread: when an SA's lifetime is over. */
+struct spw_sa_end {
+	TAILQ_ENTRY(spw_sa_end) at;
+	uint64_t ms; /* CLOCK_MONOTONIC */
+	uint32_t direction, slot;
+};
 
 struct spw_sa_table {
 	uint32_t sas_max;
 	uint32_t sas_cnt;    /* in both directions. Main thread: relaxed store; workers: load */
 	struct spw_sa **in;  /* by SPW_SPI_SLOT(spi) */
 	struct spw_sa **out; /* by outbound slot */
+	TAILQ_HEAD(spw_sa_ends, spw_sa_end) ends; /* main thread; the next one first */
 };
 
 /* The calls below: main thread. Errors are negative errno: -EEXIST the slot is taken, -EINVAL a
- * field is out of range, -ENOMEM the key arena is full. */
+ * field is out of range, -ENOMEM the key arena is full. now_ms: CLOCK_MONOTONIC. */
 struct spw_sa_table *spw_sa_table_create(uint32_t sas_max);
 void spw_sa_table_destroy(struct spw_sa_table *table); /* no worker runs any more; wipes all SAs */
-int spw_sa_add(struct spw_sa_table *table, const struct spw_msg_sa_add *msg);
+int spw_sa_add(struct spw_sa_table *table, const struct spw_msg_sa_add *msg, uint64_t now_ms);
 /* Unpublishes and returns the SA for spw_sa_destroy after the grace period; NULL: no such SA. */
 struct spw_sa *spw_sa_unpublish(struct spw_sa_table *table, uint32_t direction, uint32_t slot);
 void spw_sa_destroy(struct spw_sa *sa); /* wipes it */
+/* As spw_sa_unpublish, of an SA whose lifetime is over; NULL: there is none. */
+struct spw_sa *spw_sa_unpublish_ended(struct spw_sa_table *table, uint64_t now_ms);
+/* In how many milliseconds there will be one, -1: never. */
+int spw_sa_ends_in_ms(const struct spw_sa_table *table, uint64_t now_ms);
 int spw_sa_limit(struct spw_sa_table *table, uint32_t direction, uint32_t slot, uint64_t limit);
 int spw_sa_query(struct spw_sa_table *table, uint32_t direction, uint32_t slot, uint64_t *sequence);
 
@@ -100,8 +117,8 @@ static inline uint64_t spw_sa_last(uint32_t flags)
 /*
  * Workers: whether there are so many SAs that what the next packets need, keys before all, must be
  * asked for ahead. Up to here (0.3 MB of what packets touch of them) it comes from the second-level
- * cache in time, and asking for it saves nothing; with 4,096 tunnels encryption of 64 bytes took 620
- * cycles with it and 960 without, on a machine that was busy otherwise.
+ * cache in time, and asking for it saves nothing; with 4,096 tunnels encryption of 64 bytes took
+ * 620 cycles with it and 960 without, on a machine that was busy otherwise.
  */
 #define SPW_SA_NEAR_CNT 256u
 static inline bool spw_sas_far(const struct spw_sa_table *table)

@@ -25,6 +25,7 @@
 #include "ebpf/drops.h"
 
 struct spw_limiter;
+struct spw_sa;
 
 #define SPW_BURST_MAX 64u
 
@@ -63,6 +64,7 @@ struct spw_burst {
 	uint16_t bytes[SPW_BURST_MAX]; /* from head to the end of what belongs to the packet; from
 					  police on: the length of the inner IP packet */
 	uint8_t *head[SPW_BURST_MAX];  /* the current header */
+	const uint8_t *outer[SPW_BURST_MAX]; /* at esp_in: the outer IP header */
 	uint32_t tenant[SPW_BURST_MAX];
 	uint32_t tunnel_in[SPW_BURST_MAX];          /* tunnel id, 0: came in on a lan port */
 	uint32_t tunnel_out[SPW_BURST_MAX];         /* tunnel id, 0: leaves on a lan port */
@@ -94,7 +96,9 @@ struct spw_lane {
 	struct spw_limiter *limiter; /* for the filter */
 	bool reserve_low; /* an SA's limit is near: the worker tells the main thread, and clears it
 			   */
-	uint64_t now_ns;  /* CLOCK_MONOTONIC (TSC-derived), refreshed once per burst */
+	bool reported;    /* likewise: there is something new in `reports` */
+	struct rte_ring *reports; /* of SAs, to the main thread, see report.h */
+	uint64_t now_ns;          /* CLOCK_MONOTONIC (TSC-derived), refreshed once per burst */
 	struct spw_burst burst;
 };
 
@@ -105,6 +109,11 @@ void spw_stage_inner(struct spw_lane *lane, struct spw_burst *burst);
 void spw_stage_police(struct spw_lane *lane, struct spw_burst *burst);
 void spw_stage_route(struct spw_lane *lane, struct spw_burst *burst);
 void spw_stage_esp_out(struct spw_lane *lane, struct spw_burst *burst);
+
+/* Beside them: makes of an empty buffer, packet i, one without content under an outbound SA of this
+ * worker (RFC 4303 2.6), which stands at SPW_AT_TRANSMIT then, or was dropped. */
+void spw_esp_out_dummy(struct spw_lane *lane, struct spw_burst *burst, uint32_t i,
+		       struct spw_sa *sa);
 
 /* Before all others, for packets of devices: what the classifier in the kernel does for interfaces.
  */

@@ -34,9 +34,9 @@ static void add_and_remove(void **state)
 
 	in.sequence = 70;
 	out.sequence = 90;
-	assert_int_equal(spw_sa_add(table, &in), 0);
-	assert_int_equal(spw_sa_add(table, &in), -EEXIST);
-	assert_int_equal(spw_sa_add(table, &out), 0);
+	assert_int_equal(spw_sa_add(table, &in, 0), 0);
+	assert_int_equal(spw_sa_add(table, &in, 0), -EEXIST);
+	assert_int_equal(spw_sa_add(table, &out, 0), 0);
 	assert_int_equal(spw_sa_query(table, SPW_SA_IN, 2, &sequence), 0);
 	assert_int_equal(sequence, 69); /* the highest that may have been accepted */
 	assert_int_equal(spw_sa_query(table, SPW_SA_OUT, 3, &sequence), 0);
@@ -51,7 +51,7 @@ static void add_and_remove(void **state)
 	spw_sa_destroy(sa);
 	assert_int_equal(spw_sa_query(table, SPW_SA_IN, 2, &sequence), -ENOENT);
 	assert_int_equal(spw_sa_limit(table, SPW_SA_IN, 2, 1), -ENOENT);
-	assert_int_equal(spw_sa_add(table, &in), 0);
+	assert_int_equal(spw_sa_add(table, &in, 0), 0);
 }
 
 static void out_of_range(void **state)
@@ -77,7 +77,7 @@ static void out_of_range(void **state)
 	do {                                                                                       \
 		struct spw_msg_sa_add msg = world_sa(direction, 2);                                \
 		msg.change;                                                                        \
-		assert_int_equal(spw_sa_add(*state, &msg), -EINVAL);                               \
+		assert_int_equal(spw_sa_add(*state, &msg, 0), -EINVAL);                            \
 	} while (0)
 
 static void bad_fields(void **state)
@@ -89,7 +89,8 @@ static void bad_fields(void **state)
 	REFUSED(SPW_SA_IN, spi = WORLD_SPI_IN(3));
 	REFUSED(SPW_SA_IN, tunnel = 0);
 	REFUSED(SPW_SA_IN, worker = SPW_WORKERS_MAX);
-	REFUSED(SPW_SA_IN, flags = 2);
+	REFUSED(SPW_SA_IN, flags = 4);
+	REFUSED(SPW_SA_OUT, flags = SPW_SA_F_SESSION);
 	REFUSED(SPW_SA_IN, key_bytes = 0);
 	REFUSED(SPW_SA_IN, key_bytes = 24);
 	REFUSED(SPW_SA_IN, key_bytes = 33);
@@ -107,10 +108,10 @@ static void arena_full(void **state)
 {
 	struct spw_msg_sa_add msg = world_sa(SPW_SA_IN, 2);
 	arena_allowed_cnt = 0;
-	assert_int_equal(spw_sa_add(*state, &msg), -ENOMEM);
+	assert_int_equal(spw_sa_add(*state, &msg, 0), -ENOMEM);
 	assert_int_equal(arena_live_cnt, 0);
 	arena_allowed_cnt = -1;
-	assert_int_equal(spw_sa_add(*state, &msg), 0);
+	assert_int_equal(spw_sa_add(*state, &msg, 0), 0);
 }
 
 int main(void)

@@ -92,7 +92,7 @@ struct spw_msg_sa_add world_sa(uint32_t direction, uint32_t tunnel)
 
 int world_sa_add(struct world *world, const struct spw_msg_sa_add *sa)
 {
-	int error = spw_sa_add(world->lane.sas, sa);
+	int error = spw_sa_add(world->lane.sas, sa, 0);
 
 	if (error == 0 && sa->direction == SPW_SA_IN)
 		world->spis[sa->slot] = (struct spw_spi){sa->spi, sa->tunnel};
