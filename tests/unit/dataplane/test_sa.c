@@ -103,10 +103,58 @@ static void bad_fields(void **state)
 	assert_int_equal(arena_live_cnt, 0);
 }
 
+static int add_for(struct spw_sa_table *table, uint32_t direction, uint32_t slot,
+		   uint32_t lifetime_ms, uint64_t now_ms)
+{
+	struct spw_msg_sa_add msg = world_sa(direction, slot);
+
+	msg.lifetime_ms = lifetime_ms;
+	return spw_sa_add(table, &msg, now_ms);
+}
+
+/* Ends come in the order of time, each SA's once, and not before their time. */
+static void lifetimes(void **state)
+{
+	static const struct {
+		uint32_t direction, slot;
+		uint64_t end_ms;
+	} order[] = {{SPW_SA_OUT, 3, 1100},
+		     {SPW_SA_IN, 4, 1100},
+		     {SPW_SA_IN, 2, 1200},
+		     {SPW_SA_OUT, 1, 1000ull + UINT32_MAX}};
+	struct spw_sa_table *table = *state;
+
+	assert_int_equal(spw_sa_ends_in_ms(table, 1000), -1);
+	assert_int_equal(add_for(table, SPW_SA_IN, 1, 0, 1000), 0);
+	assert_int_equal(spw_sa_ends_in_ms(table, 1000), -1);
+	assert_int_equal(add_for(table, SPW_SA_OUT, 1, UINT32_MAX, 1000), 0);
+	assert_int_equal(spw_sa_ends_in_ms(table, 1000), INT32_MAX);
+	assert_int_equal(add_for(table, SPW_SA_IN, 2, 200, 1000), 0);
+	assert_int_equal(add_for(table, SPW_SA_OUT, 2, 150, 1000), 0);
+	assert_int_equal(add_for(table, SPW_SA_OUT, 3, 100, 1000), 0);
+	assert_int_equal(add_for(table, SPW_SA_IN, 4, 90, 1010), 0);
+	spw_sa_destroy(spw_sa_unpublish(table, SPW_SA_OUT, 2)); /* control was first */
+	for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
+		struct spw_sa **place = order[k].direction == SPW_SA_IN ? table->in : table->out;
+		struct spw_sa *sa = place[order[k].slot];
+		assert_null(k == 1 ? NULL : spw_sa_unpublish_ended(table, order[k].end_ms - 1));
+		assert_ptr_equal(spw_sa_unpublish_ended(table, order[k].end_ms), sa);
+		assert_null(place[order[k].slot]);
+		spw_sa_destroy(sa);
+	}
+	assert_int_equal(spw_sa_ends_in_ms(table, UINT64_MAX), -1);
+	assert_null(spw_sa_unpublish_ended(table, UINT64_MAX));
+	assert_non_null(table->in[1]);
+	assert_int_equal(add_for(table, SPW_SA_OUT, 1, 5, 7000), 0); /* what stands at the end */
+	assert_int_equal(spw_sa_ends_in_ms(table, 7001), 4);
+	assert_int_equal(spw_sa_ends_in_ms(table, 7006), 0);
+}
+
 /* A full arena is an error with nothing changed. */
 static void arena_full(void **state)
 {
 	struct spw_msg_sa_add msg = world_sa(SPW_SA_IN, 2);
+	msg.lifetime_ms = 1;
 	arena_allowed_cnt = 0;
 	assert_int_equal(spw_sa_add(*state, &msg, 0), -ENOMEM);
 	assert_int_equal(arena_live_cnt, 0);
@@ -120,6 +168,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(add_and_remove, setup, teardown),
 		cmocka_unit_test_setup_teardown(out_of_range, setup, teardown),
 		cmocka_unit_test_setup_teardown(bad_fields, setup, teardown),
+		cmocka_unit_test_setup_teardown(lifetimes, setup, teardown),
 		cmocka_unit_test_setup_teardown(arena_full, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
