@@ -109,11 +109,15 @@ static __always_inline __u32 spw_classify_spi(struct spw_frame *frame, const str
 	}
 	__u64 now_ns = spw_frame_now_ns(frame);
 	enum spw_limit_kind kind = spi == 0 ? SPW_LIMIT_CONTROL : SPW_LIMIT_SPI;
-	bool within = spw_limit_source(frame, spw_packet_src(packet), packet->family, kind,
-				       per_source_pps, now_ns);
+	struct spw_trie_key src = spw_packet_src(packet);
+	bool within = spw_limit_source(frame, src, packet->family, kind, per_source_pps, now_ns);
 	if (spi != 0)
 		return within ? SPW_DROP_SPI_UNKNOWN : SPW_DROP_SPI_LIMITED;
-	return within && spw_limit_total(frame, knobs->control_total_pps, now_ns)
+	if (!within)
+		return SPW_DROP_CONTROL_LIMITED;
+	bool live = spw_leaf_kind(frame, knobs->live_root, packet->family, src) == SPW_LEAF_MEMBER;
+	return spw_limit_total(frame, live ? SPW_LIMIT_LIVE : SPW_LIMIT_STRANGERS,
+			       live ? knobs->control_live_pps : knobs->control_total_pps, now_ns)
 		       ? SPW_CLASSIFIED_CONTROL
 		       : SPW_DROP_CONTROL_LIMITED;
 }

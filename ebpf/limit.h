@@ -21,6 +21,10 @@
  * and must not thereby lose the control messages that would make new ones. */
 enum spw_limit_kind { SPW_LIMIT_CONTROL, SPW_LIMIT_SPI, SPW_LIMIT_KINDS };
 
+/* The buckets of all control messages: of sources of live tunnels, and of all others. A flood from
+ * strangers cannot use up what those share that have a tunnel, nor the other way round. */
+enum spw_limit_share { SPW_LIMIT_STRANGERS, SPW_LIMIT_LIVE, SPW_LIMIT_SHARES };
+
 struct spw_source {
 	__u64 prefix; /* IPv4: the address in the top half; IPv6: the /64 */
 	__u32 family; /* 4 or 6 */
@@ -55,11 +59,11 @@ struct {
 	__type(value, struct spw_source_buckets);
 } sources SEC(".maps");
 
-/* The bucket of all control messages, one per CPU: forged sources fill `sources` with fresh
- * buckets, and then this one protects control. */
+/* The buckets of all control messages, per CPU, by enum spw_limit_share: forged sources fill
+ * `sources` with fresh buckets, and then these protect control. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, SPW_LIMIT_SHARES);
 	__type(key, __u32);
 	__type(value, __u64);
 } control_total SEC(".maps");
@@ -90,11 +94,13 @@ static __always_inline bool spw_limit_source(struct spw_frame *frame, struct spw
 	return spw_limit_take(&buckets->full_ns[kind], now_ns, pps);
 }
 
-/* spw_limit_total counts one control message against this CPU's bucket; pps 0: no limit. */
-static __always_inline bool spw_limit_total(struct spw_frame *frame, __u32 pps, __u64 now_ns)
+/* spw_limit_total counts one control message against this CPU's bucket of that share; pps 0: no
+ * limit. */
+static __always_inline bool spw_limit_total(struct spw_frame *frame, enum spw_limit_share share,
+					    __u32 pps, __u64 now_ns)
 {
-	__u32 zero = 0;
-	__u64 *full_ns = bpf_map_lookup_elem(&control_total, &zero);
+	__u32 index = share;
+	__u64 *full_ns = bpf_map_lookup_elem(&control_total, &index);
 
 	(void)frame;
 	return pps == 0 || (full_ns && spw_limit_take(full_ns, now_ns, pps));

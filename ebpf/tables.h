@@ -98,6 +98,10 @@ struct spw_meta {
 	__u32 control_per_source_pps; /* control messages and unknown SPIs let through per /32 or
 					 /64 */
 	__u32 control_total_pps;      /* control messages let through in all, per CPU */
+	/* Sources of live tunnels, as hosts' prefixes: their control messages have a share of their
+	 * own, control_live_pps in all per CPU, and take nothing of the others' total. */
+	__u32 live_root[2];
+	__u32 control_live_pps;
 };
 SPW_STATIC_ASSERT(sizeof(struct spw_meta) == 3 * SPW_CACHE_LINE, "meta layout");
 

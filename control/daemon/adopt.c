@@ -387,6 +387,10 @@ static int adopt_tries(struct spw_node *node, const struct spw_adoption *adoptio
 		       sizeof(interface->allow_root));
 		err = mark_roots(node->tries, interface->allow_root);
 	}
+	/* The counts of live.c have ended with the control before. Before anything can take the
+	 * blocks again, start.c waits for a grace period. */
+	for (unsigned int family = 0; family < 2; family++)
+		__atomic_store_n(&maps->meta->live_root[family], 0, __ATOMIC_RELEASE);
 	memcpy(node->deny_root, maps->meta->deny_root, sizeof(node->deny_root));
 	if (err == 0)
 		err = mark_roots(node->tries, node->deny_root);

@@ -112,6 +112,7 @@ struct spw_node {
 	struct spw_tunnel_obj **tunnels;   /* by id, NULL: free */
 	void *tenant_names, *tunnel_names; /* tsearch(3) trees of the same objects (model.c) */
 	void *tunnel_peers;                /* the session tunnels among them, by the peer's key */
+	void *live;                        /* likewise, of live.c: peers' addresses */
 	uint32_t deny_root[2];             /* as published; within a transaction its private copy */
 
 	struct spw_relay_obj *relays[SPW_RELAYS_MAX]; /* by id, NULL: free */

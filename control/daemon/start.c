@@ -14,6 +14,7 @@
 #include "control/daemon/expand.h"
 #include "control/daemon/folders.h"
 #include "control/daemon/journal.h"
+#include "control/daemon/live.h"
 #include "control/daemon/log.h"
 #include "control/daemon/model.h"
 #include "control/daemon/net/attach.h"
@@ -32,11 +33,14 @@
 #define DRAIN_TIMEOUT_MS 5000
 #define STOP_DRAIN_TIMEOUT_MS 300 /* whoever presses Ctrl-C waits; the next start does the rest */
 
-/* Control messages let through to our socket. A tunnel sends 5 a second at most while it agrees
- * with its peer, so that 40 tunnels between two nodes start at once; each message costs control one
- * HMAC, some microseconds. */
-#define CONTROL_PER_SOURCE_PPS 200u
-#define CONTROL_TOTAL_PPS 5000u
+/* Control messages let through to our socket, where limits do not say. From one source: 1,000
+ * tunnels behind one address begin within a second, with one message each. In all, per CPU, for
+ * strangers and as much again for sources of live tunnels: far more than control can answer, since
+ * a low bucket is one that forged sources keep empty, and honest strangers then never come through.
+ * Under load control asks for a proof of the source (a cookie) before anything that costs more than
+ * one HMAC, some microseconds. */
+#define CONTROL_PER_SOURCE_PPS 1000u
+#define CONTROL_TOTAL_PPS 200000u
 
 static const struct spw_place nowhere;
 
@@ -183,6 +187,19 @@ static int attach(struct spw_node *node, struct spw_error *error)
 	return 0;
 }
 
+static void set_knobs(struct spw_node *node)
+{
+	const struct spw_limits *limits = &node->limits;
+	struct spw_meta *meta = node->maps.meta;
+
+	meta->control_per_source_pps = limits->control_per_source_pps
+					       ? limits->control_per_source_pps
+					       : CONTROL_PER_SOURCE_PPS;
+	meta->control_total_pps =
+		limits->control_total_pps ? limits->control_total_pps : CONTROL_TOTAL_PPS;
+	meta->control_live_pps = meta->control_total_pps;
+}
+
 static int fill_tables(struct spw_node *node, const struct spw_config *config,
 		       struct spw_error *error)
 {
@@ -193,8 +210,7 @@ static int fill_tables(struct spw_node *node, const struct spw_config *config,
 	if (!node->tries)
 		return spw_error_set(error, -ENOMEM, nowhere, "no memory for the route tables");
 	spw_trie_marked(node->tries);
-	node->maps.meta->control_per_source_pps = CONTROL_PER_SOURCE_PPS;
-	node->maps.meta->control_total_pps = CONTROL_TOTAL_PPS;
+	set_knobs(node);
 	err = spw_net_create(node, error);
 	if (err == 0)
 		err = spw_sas_create(node, error);
@@ -329,6 +345,7 @@ void spw_node_stop(struct spw_node *node)
 	spw_journal_close(node);
 	if (node->maps.meta)
 		spw_model_close(node);
+	spw_live_close(node);
 	if (node->grace_event)
 		event_free(node->grace_event);
 	if (node->grace_timer)

@@ -90,9 +90,10 @@ static inline bool spw_limit_source(struct spw_frame *frame, struct spw_trie_key
 			      pps);
 }
 
-static inline bool spw_limit_total(struct spw_frame *frame, uint32_t pps, uint64_t now_ns)
+static inline bool spw_limit_total(struct spw_frame *frame, enum spw_limit_share share,
+				   uint32_t pps, uint64_t now_ns)
 {
-	return pps == 0 || spw_limit_take(&frame->lane->limiter->total_full_ns, now_ns, pps);
+	return pps == 0 || spw_limit_take(&frame->lane->limiter->total_full_ns[share], now_ns, pps);
 }
 
 #include "ebpf/classify.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * limiter.h - the buckets of ebpf/limit.h as a worker keeps them: per source, and one in all.
+ * limiter.h - the buckets of ebpf/limit.h as a worker keeps them: per source, and of all.
  *
  * A table of fixed size. A source has 4 places; a new one takes the place of that one of them whose
  * buckets were taken from longest ago, as an LRU map would. Forged sources thereby make others'
- * buckets full again, never empty; then the bucket of all control messages protects control.
+ * buckets full again, never empty; then the buckets of all control messages protect control.
  *
  * Who owns the memory: the lane, zeroed at start. Thread: its worker alone.
  */
@@ -25,7 +25,7 @@ struct spw_limiter_entry {
 };
 
 struct spw_limiter {
-	__u64 total_full_ns;
+	__u64 total_full_ns[SPW_LIMIT_SHARES];
 	struct spw_limiter_entry entries[1u << SPW_LIMITER_SETS_BITS][SPW_LIMITER_WAYS];
 };
 

@@ -45,6 +45,8 @@ static void set_routes(struct test_tables *tables)
 	const uint32_t member = SPW_LEAF(SPW_LEAF_MEMBER, 0);
 	const struct test_prefix deny4[] = {test_prefix("198.51.100.0/24", member)};
 	const struct test_prefix deny6[] = {test_prefix("2001:db8:bad::/48", member)};
+	const struct test_prefix live4[] = {test_prefix(NODE_LIVE4 "/32", member)};
+	const struct test_prefix live6[] = {test_prefix(NODE_LIVE6 "/128", member)};
 	const struct test_prefix routes4[] = {
 		test_prefix("10.2.0.0/16", tunnel),
 		test_prefix("10.2.9.0/24", lan),
@@ -61,6 +63,8 @@ static void set_routes(struct test_tables *tables)
 
 	tables->meta->deny_root[0] = test_trie_build(tables, deny4, 1, 4, 0);
 	tables->meta->deny_root[1] = test_trie_build(tables, deny6, 1, 6, 0);
+	tables->meta->live_root[0] = test_trie_build(tables, live4, 1, 4, 0);
+	tables->meta->live_root[1] = test_trie_build(tables, live6, 1, 6, 0);
 	tables->tenants[1].route_root[0] = test_trie_build(tables, routes4, 4, 4, 0);
 	tables->tenants[1].route_root[1] = test_trie_build(tables, routes6, 3, 6, 0);
 	tables->tenants[2].route_root[0] = test_trie_build(tables, default4, 1, 4, 0);

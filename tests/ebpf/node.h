@@ -7,9 +7,10 @@
  *   port 2  lan of tenant 1, untagged, 10.1.0.1 and fd01::1
  *   port 3  lan of tenant 2, VLAN 7, 10.3.0.1 and fd03::1, on_stop: pass
  *   port 4  not configured
- * Denied: 198.51.100.0/24, 2001:db8:bad::/48. An SA has SPI NODE_SPI.
- * Tenant 1: 10.2.0.0/16 and fd02::/16 into a tunnel, but 10.2.9.0/24 and fd02:9::/32 on a lan;
- * 10.1.0.0/24 and fd01::/64 on a lan. Tenant 2: 0.0.0.0/0 and ::/0 into a tunnel.
+ * Denied: 198.51.100.0/24, 2001:db8:bad::/48. Sources of live tunnels: NODE_LIVE4, NODE_LIVE6. An
+ * SA has SPI NODE_SPI. Tenant 1: 10.2.0.0/16 and fd02::/16 into a tunnel, but 10.2.9.0/24 and
+ * fd02:9::/32 on a lan; 10.1.0.0/24 and fd01::/64 on a lan. Tenant 2: 0.0.0.0/0 and ::/0 into a
+ * tunnel.
  *
  * Blind relays, each from 198.18.0.10:6000 (2001:db8:a::10) by port 0, next hop NODE_HOP_A:
  *   5000  to 198.18.0.20:7000 by port 0          5003  to an endpoint that is not known
@@ -32,6 +33,8 @@
 #define NODE_PORTS 5u
 #define NODE_SLOT 5u
 #define NODE_SPI (NODE_SLOT << SPW_SPI_GENERATION_BITS | 42)
+#define NODE_LIVE4 "192.0.2.99"
+#define NODE_LIVE6 "2001:db8:11fe::7"
 #define NODE_VETH "spwt0"
 #define NODE_HOP_A "02:00:00:00:aa:01"
 #define NODE_HOP_B "02:00:00:00:bb:01"
@@ -52,7 +55,8 @@ void test_node_close(struct test_node *node);
 /* Whether a worker listens on queue 0 of a port: its XSK is in the map or is not. */
 void test_node_listen(struct test_node *node, uint32_t port, bool listens);
 
-/* Forgets the limiter's buckets and sets its rates; 0: no limit. */
+/* Forgets the limiter's buckets and sets its rates; 0: no limit. total_pps: for strangers, and as
+ * much for sources of live tunnels. */
 void test_node_limit(struct test_node *node, uint32_t per_source_pps, uint32_t total_pps);
 
 /* Counters of all ports in the order of the map, added up over the CPUs. */

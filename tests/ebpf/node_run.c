@@ -34,15 +34,16 @@ void test_node_limit(struct test_node *node, uint32_t per_source_pps, uint32_t t
 	int total = bpf_map__fd(node->instance[0]->maps.control_total);
 	int cpus = libbpf_num_possible_cpus();
 	uint64_t *zeros = calloc((size_t)cpus, sizeof(*zeros));
-	uint32_t key = 0;
 	uint8_t source[16]; /* struct spw_source of ebpf/limit.h */
 
 	while (bpf_map_get_next_key(sources, NULL, source) == 0)
 		bpf_map_delete_elem(sources, source);
-	assert_int_equal(bpf_map_update_elem(total, &key, zeros, BPF_ANY), 0);
+	for (uint32_t share = 0; share < 2; share++)
+		assert_int_equal(bpf_map_update_elem(total, &share, zeros, BPF_ANY), 0);
 	free(zeros);
 	node->tables.meta->control_per_source_pps = per_source_pps;
 	node->tables.meta->control_total_pps = total_pps;
+	node->tables.meta->control_live_pps = total_pps;
 }
 
 void test_node_reset_relays(struct test_node *node)

@@ -273,6 +273,40 @@ static void test_limit_total(void **state)
 	expect("the total is not for unknown SPIs", 0, unknown4, XDP_DROP, SPW_DROP_SPI_UNKNOWN);
 }
 
+/* Neither strangers nor those who have a tunnel can use up what is the others'. */
+static void test_limit_live(void **state)
+{
+	const struct frame_spec live4 = {.src = NODE_LIVE4, .dst = "192.0.2.1"};
+	const struct frame_spec live6 = {.src = NODE_LIVE6, .dst = "2001:db8::1"};
+	const struct frame_spec near6 = {.src = "2001:db8:11fe::8", .dst = "2001:db8::1"};
+
+	(void)state;
+	test_node_limit(&node, 0, 1);
+	expect("a stranger", 0, control4, XDP_PASS, SPW_CLASSIFIED_CONTROL);
+	for (int i = 0; i < 3; i++)
+		expect("strangers' share is used up", 0, control4_other, XDP_DROP,
+		       SPW_DROP_CONTROL_LIMITED);
+	expect("the other share is not", 0, live4, XDP_PASS, SPW_CLASSIFIED_CONTROL);
+	expect("now it is", 0, live6, XDP_DROP, SPW_DROP_CONTROL_LIMITED);
+
+	test_node_limit(&node, 0, 1);
+	expect("IPv6", 0, live6, XDP_PASS, SPW_CLASSIFIED_CONTROL);
+	expect("live sources' share is used up", 0, live4, XDP_DROP, SPW_DROP_CONTROL_LIMITED);
+	expect("another host of the /64 is a stranger", 0, near6, XDP_PASS, SPW_CLASSIFIED_CONTROL);
+	expect("and takes of their share", 0, control4, XDP_DROP, SPW_DROP_CONTROL_LIMITED);
+
+	test_node_limit(&node, 1, 100);
+	expect("a live source has its own bucket", 0, live4, XDP_PASS, SPW_CLASSIFIED_CONTROL);
+	expect("of the same rate", 0, live4, XDP_DROP, SPW_DROP_CONTROL_LIMITED);
+
+	uint32_t root = node.tables.meta->live_root[0];
+	test_node_limit(&node, 0, 1);
+	__atomic_store_n(&node.tables.meta->live_root[0], 0, __ATOMIC_RELEASE);
+	expect("its tunnel has gone", 0, live4, XDP_PASS, SPW_CLASSIFIED_CONTROL);
+	expect("it was a stranger", 0, control4, XDP_DROP, SPW_DROP_CONTROL_LIMITED);
+	__atomic_store_n(&node.tables.meta->live_root[0], root, __ATOMIC_RELEASE);
+}
+
 /* More sources than there is room for: each gets through, the memory stays the same. */
 static void test_limit_memory(void **state)
 {
@@ -373,8 +407,8 @@ static const struct CMUnitTest others[] = {
 	cmocka_unit_test(test_limit_per_source), cmocka_unit_test(test_limit_burst),
 	cmocka_unit_test(test_limit_spi),        cmocka_unit_test(test_limit_ipv6_prefix),
 	cmocka_unit_test(test_limit_families),   cmocka_unit_test(test_limit_total),
-	cmocka_unit_test(test_limit_memory),     cmocka_unit_test(test_publish),
-	cmocka_unit_test(test_port_images),
+	cmocka_unit_test(test_limit_live),       cmocka_unit_test(test_limit_memory),
+	cmocka_unit_test(test_publish),          cmocka_unit_test(test_port_images),
 };
 #define OTHERS_CNT (sizeof(others) / sizeof(others[0]))
 

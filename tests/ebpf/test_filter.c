@@ -258,15 +258,19 @@ static void test_limits(void **state)
 		{.src = "2001:db8::77", .dst = "2001:db8::1"},
 		{.src = "2001:db8::78", .dst = "2001:db8::1"}, /* the same /64 */
 		{.src = "192.0.2.78", .dst = "192.0.2.1"},
+		{.src = "192.0.2.79", .dst = "192.0.2.1"}, /* strangers have had their share */
+		{.src = NODE_LIVE4, .dst = "192.0.2.1"},
+		{.src = NODE_LIVE6, .dst = "2001:db8::1"},
 	};
+	const uint32_t specs_cnt = sizeof(specs) / sizeof(specs[0]);
 
 	(void)state;
-	memset(&limiter, 0, sizeof(limiter));
-	test_node_limit(&node, 1, 3);
-	for (int round = 0; round < 2; round++) {
-		for (uint32_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+	for (uint32_t total_pps = 1; total_pps <= 3; total_pps++) {
+		memset(&limiter, 0, sizeof(limiter));
+		test_node_limit(&node, 1, total_pps);
+		for (uint32_t i = 0; i < 2 * specs_cnt; i++) {
 			uint8_t frame[FRAME_BYTES_MAX];
-			compare("limits", 0, frame, frame_build(&specs[i], frame));
+			compare("limits", 0, frame, frame_build(&specs[i % specs_cnt], frame));
 		}
 	}
 	memset(&limiter, 0, sizeof(limiter));

@@ -35,7 +35,7 @@ struct spw_limits {
 	uint32_t tenants; /* 1..65535 */
 	uint32_t routes;  /* 1..8388608 prefixes: routes of all tenants, allow and deny sets */
 	uint32_t workers; /* 1..SPW_WORKERS_MAX */
-	/* Messages a second that the classifier lets through to control, 0: its default. */
+	/* Messages a second that the classifier lets through to control, 0: as start.c has them. */
 	uint32_t control_per_source_pps, control_total_pps;
 };
 

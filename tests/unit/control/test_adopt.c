@@ -18,6 +18,7 @@
 
 #include "control/daemon/adopt.h"
 #include "control/daemon/journal.h"
+#include "control/daemon/live.h"
 #include "control/daemon/model.h"
 #include "control/daemon/publish.h"
 #include "tests/unit/control/node_double.h"
@@ -222,6 +223,26 @@ static void nothing_changes(void **state)
 	assert_int_equal(node->spi_slots->used + node->out_slots->used, 2);
 	assert_both_are_back();
 	free(before);
+}
+
+/* Nobody counts any more who speaks from there: tunnels that come up again are added anew. */
+static void live_sources_end(void **state)
+{
+	const struct spw_endpoint source = {.family = 6, .addr = {0x20, 1, [15] = 9}};
+	struct spw_trie_usage usage, usage_before;
+
+	(void)state;
+	spw_trie_usage(node->tries, &usage_before);
+	assert_int_equal(spw_live_add(node, &source), 0);
+	assert_int_not_equal(node->maps.meta->live_root[1], 0);
+	spw_live_close(node);
+	node_double_die();
+	must_adopt();
+	assert_int_equal(node->maps.meta->live_root[1], 0);
+	spw_trie_usage(node->tries, &usage);
+	assert_memory_equal(&usage, &usage_before, sizeof(usage));
+	assert_int_equal(spw_live_add(node, &source), 0);
+	assert_int_equal(spw_live_del(node, &source), 0);
 }
 
 static void assert_last_is_done(void)
@@ -519,6 +540,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nothing_changes, open_node, close_node),
+		cmocka_unit_test_setup_teardown(live_sources_end, open_node, close_node),
 		cmocka_unit_test(the_last_transaction_is_completed),
 		cmocka_unit_test_setup_teardown(a_session_is_back, open_node, close_node),
 		cmocka_unit_test_setup_teardown(a_torn_line_is_left_out, open_node, close_node),
