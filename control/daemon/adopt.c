@@ -9,6 +9,7 @@
 
 #include "control/daemon/journal.h"
 #include "control/daemon/model.h"
+#include "control/daemon/publish.h"
 #include "control/daemon/relays/relays.h"
 #include "control/daemon/txn.h"
 
@@ -289,6 +290,8 @@ static int adopt_record(struct spw_node *node, struct spw_adoption *adoption, ui
 	tunnel->slot = slot;
 	memcpy(tunnel->allow_root, record->allow_root, sizeof(tunnel->allow_root));
 	memcpy(tunnel->tx_sa, record->tx_sa, sizeof(tunnel->tx_sa));
+	if (tunnel->spec.keying == SPW_KEYING_SESSION) /* the peer may have moved */
+		spw_record_remote(record, &tunnel->remote);
 	tunnel->local_epoch = record->local_epoch;
 	tunnel->peer_epoch = record->peer_epoch;
 	return 0;

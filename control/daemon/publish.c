@@ -87,7 +87,10 @@ static void fill_record(struct spw_node *node, const struct spw_tunnel_obj *tunn
 	/* Without a route there is no source, and no neighbour either: nothing is sent. */
 	if (spw_net_source(node, tunnel, &source) < 0)
 		record->neighbor = 0;
-	outer_template(node, tunnel, &source, record);
+	if (tunnel->remote.family)
+		outer_template(node, tunnel, &source, record);
+	else /* until the peer is heard: the longer header, to be sure of the MTU */
+		record->outer_bytes = OUTER6_BYTES;
 	inner_mtu_bytes = spw_inner_mtu(outer_mtu_bytes, record->outer_bytes);
 	if (tunnel->mtu_bytes && tunnel->mtu_bytes < inner_mtu_bytes)
 		inner_mtu_bytes = tunnel->mtu_bytes;
@@ -97,6 +100,24 @@ static void fill_record(struct spw_node *node, const struct spw_tunnel_obj *tunn
 	memcpy(record->tx_sa, tunnel->tx_sa, sizeof(record->tx_sa));
 	record->local_epoch = tunnel->local_epoch;
 	record->peer_epoch = tunnel->peer_epoch;
+}
+
+void spw_record_remote(const struct spw_tunnel *record, struct spw_endpoint *remote)
+{
+	struct udphdr udp;
+
+	*remote = (struct spw_endpoint){0};
+	if (record->outer_bytes != OUTER4_BYTES && record->outer_bytes != OUTER6_BYTES)
+		return;
+	memcpy(&udp, record->outer + record->outer_bytes - sizeof(udp), sizeof(udp));
+	if (!udp.dest)
+		return;
+	remote->port = ntohs(udp.dest);
+	remote->family = record->outer_bytes == OUTER4_BYTES ? 4 : 6;
+	if (remote->family == 4)
+		memcpy(remote->addr, record->outer + offsetof(struct iphdr, daddr), 4);
+	else
+		memcpy(remote->addr, record->outer + offsetof(struct ip6_hdr, ip6_dst), 16);
 }
 
 void spw_tunnel_publish_at(struct spw_node *node, struct spw_tunnel_obj *tunnel, uint32_t slot)

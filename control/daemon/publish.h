@@ -16,6 +16,9 @@ uint32_t spw_slot_take_next(struct spw_node *node, struct spw_slots *slots);
  * publishes it. Cannot fail; the slot of the former record is the caller's again. */
 void spw_tunnel_publish_at(struct spw_node *node, struct spw_tunnel_obj *tunnel, uint32_t slot);
 
+/* Where a record's packets go; family 0: nowhere yet. */
+void spw_record_remote(const struct spw_tunnel *record, struct spw_endpoint *remote);
+
 /* Takes the record away from packets. Its slot may be written again after a grace period. */
 void spw_tunnel_withdraw(struct spw_node *node, struct spw_tunnel_obj *tunnel);
 

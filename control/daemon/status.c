@@ -139,11 +139,12 @@ json_t *spw_show_status(struct spw_call *call, const json_t *params)
 	(void)params;
 	for (uint32_t port = 0; port < node->interfaces_cnt; port++)
 		json_array_append_new(interfaces, interface_object(node, port));
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "node", node->name,
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "node", node->name,
 			 "version", SPW_VERSION, "pid", (json_int_t)getpid(), "uptime_s",
 			 uptime_seconds(node), "revision", (json_int_t)node->revision, "dataplane",
 			 dataplane_object(node), "interfaces", interfaces, "neighbors",
-			 spw_net_describe_neighbors(node), "tables", tables_object(node));
+			 spw_net_describe_neighbors(node), "handshakes", spw_handshakes_describe(node),
+			 "tables", tables_object(node));
 }
 
 /* ---- drops -------------------------------------------------------------------------------- */

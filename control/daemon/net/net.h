@@ -37,6 +37,9 @@ void spw_net_port_fill(struct spw_node *node, uint32_t port, struct spw_port_ima
 int spw_nexthop_acquire(struct spw_node *node, struct spw_tunnel_obj *tunnel, uint32_t hint,
 			struct spw_error *error);
 void spw_nexthop_release(struct spw_node *node, struct spw_tunnel_obj *tunnel);
+/* After tunnel->remote has changed: takes the next hop there and publishes the record, or does so
+ * as soon as there is room. */
+void spw_nexthop_move(struct spw_node *node, struct spw_tunnel_obj *tunnel);
 
 /* The same for an endpoint of a relay that is known (for another there is nothing to do); hint as
  * above, but the record is the caller's to publish. -EINVAL: the kernel says that the address is

@@ -185,6 +185,8 @@ int spw_nexthop_acquire(struct spw_node *node, struct spw_tunnel_obj *tunnel, ui
 
 	*sender.nexthop = NULL;
 	*sender.source = (struct spw_endpoint){0};
+	if (tunnel->remote.family == 0)
+		return 0;
 	err = steer(net, &sender, hint);
 	if (err == -ENOSPC)
 		return spw_error_set(error, err, nowhere,
@@ -202,6 +204,16 @@ int spw_nexthop_acquire(struct spw_node *node, struct spw_tunnel_obj *tunnel, ui
 		spw_net_sync_soon(net);
 	}
 	return 0;
+}
+
+void spw_nexthop_move(struct spw_node *node, struct spw_tunnel_obj *tunnel)
+{
+	struct sender sender = tunnel_sender(node->net, tunnel);
+
+	if (steer(node->net, &sender, 0) == 0 && spw_tunnel_publish(node, tunnel) == 0)
+		return;
+	node->net->publish_again = true;
+	spw_net_sync_soon(node->net);
 }
 
 void spw_nexthop_release(struct spw_node *node, struct spw_tunnel_obj *tunnel)
@@ -340,7 +352,7 @@ void spw_nexthops_update(struct spw_net *net)
 	for (uint32_t id = 1; id < node->maps.meta->tunnels_max; id++) {
 		struct spw_tunnel_obj *tunnel = node->tunnels[id];
 		struct sender sender;
-		if (!tunnel || tunnel->dying)
+		if (!tunnel || tunnel->dying || tunnel->remote.family == 0)
 			continue;
 		sender = tunnel_sender(net, tunnel);
 		/* Both fail for lack of room only; it comes with the grace periods under way. */

@@ -104,6 +104,16 @@ out_data:
 	return err;
 }
 
+ssize_t spw_file_bytes(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat status;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path))
+		return -ENAMETOOLONG;
+	return lstat(path, &status) < 0 ? -errno : status.st_size;
+}
+
 int spw_file_read(const char *dir, const char *name, void *data, size_t bytes,
 		  struct spw_file_stamp *stamp)
 {

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SPW_FILE_SUM_BYTES 32u
 
@@ -28,6 +29,9 @@ typedef void (*spw_file_fill)(void *arg, const struct spw_file_stamp *stamp, voi
  */
 int spw_file_replace(const char *dir, const char *name, spw_file_fill fill, void *arg,
 		     size_t bytes);
+
+/* Bytes of dir/name, or a negative errno. */
+ssize_t spw_file_bytes(const char *dir, const char *name);
 
 /*
  * spw_file_read reads exactly `bytes` of dir/name. stamp: inode and ctime (as written_ns) of the

@@ -2,6 +2,9 @@
 /* keys.c - the locked cells and the key files; see keys.h. */
 #include "control/daemon/sa/keys.h"
 
+#include "control/base64.h"
+#include "control/daemon/op.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -129,7 +132,21 @@ static const char *expected_digits(const unsigned int *lengths, char *text, size
 	return text;
 }
 
-static int open_key_file(const char *path, const char *tunnel, struct spw_place place,
+/* Whose key a sentence is about. */
+struct owner {
+	char text[SPW_NAME_BYTES + 16];
+};
+
+static struct owner owner_of(const char *tunnel)
+{
+	struct owner owner = {"the node"};
+
+	if (tunnel)
+		snprintf(owner.text, sizeof(owner.text), "tunnel \"%s\"", tunnel);
+	return owner;
+}
+
+static int open_key_file(const char *path, const struct owner *owner, struct spw_place place,
 			 struct spw_error *error)
 {
 	struct stat status;
@@ -141,24 +158,24 @@ static int open_key_file(const char *path, const char *tunnel, struct spw_place 
 			close(fd);
 		/* ENOENT is what an unknown name gives. */
 		return spw_error_set(error, problem == ENOENT ? -ENOKEY : -problem, place,
-				     "tunnel \"%s\": cannot read the key file %s: %s", tunnel, path,
+				     "%s: cannot read the key file %s: %s", owner->text, path,
 				     strerror(problem));
 	}
 	if (!S_ISREG(status.st_mode)) {
 		err = spw_error_set(error, -EINVAL, place,
-				    "tunnel \"%s\": %s is no regular file; expected a file of hex "
+				    "%s: %s is no regular file; expected a file of hex "
 				    "digits",
-				    tunnel, path);
+				    owner->text, path);
 	} else if (status.st_uid != 0 && status.st_uid != geteuid()) {
 		err = spw_error_set(error, -EPERM, place,
-				    "tunnel \"%s\": the key file %s belongs to user %u; it must "
+				    "%s: the key file %s belongs to user %u; it must "
 				    "belong to root or to user %u: chown it",
-				    tunnel, path, status.st_uid, geteuid());
+				    owner->text, path, status.st_uid, geteuid());
 	} else if (status.st_mode & 0177) {
 		err = spw_error_set(error, -EPERM, place,
-				    "tunnel \"%s\": the key file %s has mode %04o, so others may "
+				    "%s: the key file %s has mode %04o, so others may "
 				    "read it; expected 0600 or 0400: chmod 0600 %s",
-				    tunnel, path, status.st_mode & 07777, path);
+				    owner->text, path, status.st_mode & 07777, path);
 	} else {
 		return fd;
 	}
@@ -166,42 +183,78 @@ static int open_key_file(const char *path, const char *tunnel, struct spw_place 
 	return err;
 }
 
+/* The file's text in a cell of its own. Returns its characters, or a negative errno. */
+static ssize_t read_key_text(struct spw_keys *keys, const char *path, const struct owner *owner,
+			     char **text, struct spw_place place, struct spw_error *error)
+{
+	int err, fd = open_key_file(path, owner, place, error);
+	ssize_t chars;
+
+	if (fd < 0)
+		return fd;
+	*text = spw_keys_alloc(keys);
+	if (!*text) {
+		close(fd);
+		return spw_error_set(error, -ENOSPC, place,
+				     "%s: no locked memory is left for its keys", owner->text);
+	}
+	chars = read(fd, *text, SPW_KEYS_CELL_BYTES);
+	err = chars < 0 ? -errno : 0;
+	close(fd);
+	if (err == 0)
+		return chars;
+	spw_keys_free(keys, *text);
+	return spw_error_set(error, err, place, "%s: cannot read the key file %s: %s", owner->text,
+			     path, strerror(-err));
+}
+
 int spw_key_file_read(struct spw_keys *keys, const char *path, const unsigned int *lengths,
 		      uint8_t *secret, const char *tunnel, struct spw_place place,
 		      struct spw_error *error)
 {
+	struct owner owner = owner_of(tunnel);
 	char digits[32];
 	char *text;
-	ssize_t chars;
-	int bytes, err, fd = open_key_file(path, tunnel, place, error);
+	ssize_t chars = read_key_text(keys, path, &owner, &text, place, error);
+	int bytes, err = 0;
 
-	if (fd < 0)
-		return fd;
-	text = spw_keys_alloc(keys);
-	if (!text) {
-		close(fd);
-		return spw_error_set(error, -ENOSPC, place,
-				     "tunnel \"%s\": no locked memory is left for its keys",
-				     tunnel);
-	}
-	chars = read(fd, text, SPW_KEYS_CELL_BYTES);
-	err = chars < 0 ? -errno : 0;
-	close(fd);
-	if (err < 0) {
-		spw_error_set(error, err, place, "tunnel \"%s\": cannot read the key file %s: %s",
-			      tunnel, path, strerror(-err));
-		goto out;
-	}
+	if (chars < 0)
+		return (int)chars;
 	bytes = hex_decode(text, (size_t)chars, secret, SPW_KEY_BYTES_MAX + SPW_SALT_BYTES);
 	for (const unsigned int *length = lengths; *length; length++)
 		if (bytes == (int)*length)
 			err = bytes;
 	if (err == 0)
 		err = spw_error_set(error, -EINVAL, place,
-				    "tunnel \"%s\": the key file %s does not hold a key; expected "
+				    "%s: the key file %s does not hold a key; expected "
 				    "%s hex digits and nothing else",
-				    tunnel, path, expected_digits(lengths, digits, sizeof(digits)));
-out:
+				    owner.text, path,
+				    expected_digits(lengths, digits, sizeof(digits)));
+	spw_keys_free(keys, text);
+	return err;
+}
+
+int spw_key32_file_read(struct spw_keys *keys, const char *path, uint8_t key[SPW_ROOT_BYTES],
+			const char *tunnel, struct spw_place place, struct spw_error *error)
+{
+	struct owner owner = owner_of(tunnel);
+	char *text;
+	ssize_t chars = read_key_text(keys, path, &owner, &text, place, error);
+	const char *from = text;
+	int err = 0;
+
+	if (chars < 0)
+		return (int)chars;
+	while (chars > 0 && is_space(from[chars - 1]))
+		chars--;
+	while (chars > 0 && is_space(*from))
+		from++, chars--;
+	if (!(chars == SPW_KEY_CHARS && spw_key_decode(from, key)) &&
+	    hex_decode(from, (size_t)chars, key, SPW_ROOT_BYTES) != (int)SPW_ROOT_BYTES)
+		err = spw_error_set(error, -EINVAL, place,
+				    "%s: the key file %s does not hold a key; expected %d "
+				    "characters of base64, or 64 hex digits, and nothing else",
+				    owner.text, path, SPW_KEY_CHARS);
 	spw_keys_free(keys, text);
 	return err;
 }

@@ -41,6 +41,11 @@ int spw_key_file_read(struct spw_keys *keys, const char *path, const unsigned in
 		      uint8_t *secret, const char *tunnel, struct spw_place place,
 		      struct spw_error *error);
 
+/* The same for a key of 32 bytes in base64 (base64.h) or in 64 hex digits. tunnel: NULL where it is
+ * the node's own. 0 or a negative errno with the error set. */
+int spw_key32_file_read(struct spw_keys *keys, const char *path, uint8_t key[SPW_ROOT_BYTES],
+			const char *tunnel, struct spw_place place, struct spw_error *error);
+
 /* Says "the same key" without showing it: HMAC-SHA256(key, "spillway fingerprint")[0..8]. */
 void spw_key_fingerprint(const uint8_t *key, size_t bytes, uint8_t out[SPW_FINGERPRINT_BYTES]);
 

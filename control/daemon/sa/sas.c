@@ -69,6 +69,8 @@ static void entry_ready(struct spw_tunnel_sas *entry)
 {
 	if (entry->statics)
 		spw_static_ready(entry);
+	else if (entry->peer)
+		spw_peer_ready(entry);
 	else
 		spw_foreign_ready(entry);
 }
@@ -77,6 +79,8 @@ static void entry_lost(struct spw_tunnel_sas *entry)
 {
 	if (entry->statics)
 		spw_static_lost(entry);
+	else if (entry->peer)
+		spw_peer_lost(entry);
 	else
 		spw_foreign_lost(entry);
 }
@@ -86,6 +90,8 @@ static void entry_reset(struct spw_tunnel_sas *entry)
 	entry->adopted = false;
 	if (entry->statics)
 		spw_static_reset(entry);
+	else if (entry->peer)
+		spw_peer_reset(entry);
 	else
 		spw_foreign_reset(entry);
 }
@@ -154,15 +160,46 @@ static void on_low(void *arg)
 			spw_foreign_poll(entry);
 }
 
+/* The set that an inbound SA belongs to, by its SPI. NULL: it goes already. */
+static struct spw_sa_set *find_set(struct spw_sas *sas, uint32_t slot, uint32_t spi,
+				   struct spw_tunnel_sas **entry)
+{
+	const struct spw_maps *maps = &sas->node->maps;
+	const struct spw_spi *record = &maps->spis[slot];
+	struct spw_tunnel_obj *tunnel;
+
+	if (record->spi != spi || record->tunnel >= maps->meta->tunnels_max)
+		return NULL;
+	tunnel = sas->node->tunnels[record->tunnel];
+	*entry = tunnel ? tunnel->sas : NULL;
+	if (!*entry || !(*entry)->peer)
+		return NULL;
+	for (uint32_t i = 0; i < SPW_SETS_MAX; i++) {
+		struct spw_sa_set *set = &(*entry)->sets.set[i];
+		for (uint32_t c = 0; set->state != SPW_SET_FREE && c < SPW_WORKERS_MAX; c++)
+			if (set->in_slot[c] == slot)
+				return set;
+	}
+	return NULL;
+}
+
 static void on_heard(void *arg, uint32_t slot, uint32_t spi)
 {
-	(void)arg, (void)slot, (void)spi;
+	struct spw_tunnel_sas *entry;
+	struct spw_sa_set *set = find_set(arg, slot, spi, &entry);
+
+	if (set)
+		spw_peer_heard(entry, set);
 }
 
 static void on_roamed(void *arg, uint32_t slot, uint32_t spi, uint32_t tunnel,
 		      const struct spw_endpoint *source)
 {
-	(void)arg, (void)slot, (void)spi, (void)tunnel, (void)source;
+	struct spw_tunnel_sas *entry;
+	struct spw_sa_set *set = find_set(arg, slot, spi, &entry);
+
+	if (set && entry->tunnel->id == tunnel)
+		spw_peer_roamed(entry, set, source);
 }
 
 static void on_final(void *arg, uint32_t direction, uint32_t slot, uint64_t sequence)
@@ -206,9 +243,12 @@ static void on_retry(evutil_socket_t fd, short events, void *arg)
 
 	(void)fd, (void)events;
 	spw_retire_go_on(sas);
-	for (struct spw_tunnel_sas *entry = sas->all; entry; entry = entry->next)
+	for (struct spw_tunnel_sas *entry = sas->all; entry; entry = entry->next) {
 		if (entry->started)
 			spw_sets_retry(entry);
+		if (entry->started && entry->peer)
+			spw_peer_follow_live(entry);
+	}
 }
 
 void spw_sas_retry_soon(struct spw_sas *sas)
@@ -230,16 +270,22 @@ static void count_foreign(struct spw_sas *sas, int change)
 		event_del(sas->poll);
 }
 
-static void on_announce(void *arg, const void *data, size_t bytes)
+static void on_message(void *arg, const struct spw_message *message)
 {
-	spw_static_receive(arg, data, bytes);
+	struct spw_sas *sas = arg;
+
+	if (spw_announce_key_id(message->data, message->bytes))
+		spw_static_receive(sas, message->data, message->bytes);
+	else if (sas->peers)
+		spw_handshake_receive(sas->peers, message);
 }
 
 /* ---- creation ----------------------------------------------------------------------------- */
 
 static void free_sas(struct spw_sas *sas)
 {
-	spw_announce_io_close(sas->io);
+	spw_messages_io_close(sas->io);
+	spw_peers_close(sas);
 	if (sas->poll)
 		event_free(sas->poll);
 	if (sas->retry)
@@ -283,9 +329,11 @@ int spw_sas_create(struct spw_node *node, struct spw_error *error)
 	if (err < 0)
 		goto fail;
 	err = spw_epoch_load(node->state_dir, &sas->epoch, error);
+	if (err == 0 && node->key_file[0])
+		err = spw_peers_open(sas, error);
 	if (err < 0)
 		goto fail;
-	err = spw_announce_io_open(node, on_announce, sas, &sas->io, error);
+	err = spw_messages_io_open(node, on_message, sas, &sas->io, error);
 	if (err < 0)
 		goto fail;
 	err = spw_link_create(node, sas->keys, &link_ops, sas, &node->link, error);
@@ -325,6 +373,8 @@ void spw_sas_destroy(struct spw_node *node)
 		/* The tables stay as they are: a control that starts again takes them up. */
 		if (entry->statics)
 			spw_static_free(entry);
+		if (entry->peer)
+			spw_peer_free(entry);
 		if (entry->foreign) {
 			entry->adopted = true; /* the slots are not given back */
 			entry->foreign->made_file = false;
@@ -353,7 +403,8 @@ static int check_prints(const struct spw_tunnel_sas *entry, struct spw_place pla
 				     "tunnel \"%s\": both directions have the same key; each needs "
 				     "a key of its own",
 				     name);
-	for (const struct spw_tunnel_sas *other = entry->sas->all; other; other = other->next) {
+	for (const struct spw_tunnel_sas *other = entry->prints_cnt ? entry->sas->all : NULL; other;
+	     other = other->next) {
 		if (other == entry || !other->tunnel)
 			continue;
 		for (uint32_t i = 0; i < entry->prints_cnt; i++)
@@ -376,13 +427,6 @@ int spw_sas_prepare(struct spw_node *node, struct spw_tunnel_obj *tunnel,
 	struct spw_tunnel_sas *entry = calloc(1, sizeof(*entry));
 	int err;
 
-	if (spec->keying == SPW_KEYING_SESSION) {
-		free(entry);
-		return spw_error_set(error, -ENOTSUP, place,
-				     "tunnel \"%s\": sessions are not built yet; expected a tunnel "
-				     "with \"static\" or \"foreign\"",
-				     tunnel->name);
-	}
 	if (!entry)
 		return spw_error_set(error, -ENOMEM, place, "tunnel \"%s\": no memory for its SAs",
 				     tunnel->name);
@@ -393,6 +437,8 @@ int spw_sas_prepare(struct spw_node *node, struct spw_tunnel_obj *tunnel,
 	node->sas->all = entry;
 	if (spec->keying == SPW_KEYING_STATIC)
 		err = spw_static_prepare(entry, spec, place, error);
+	else if (spec->keying == SPW_KEYING_SESSION)
+		err = spw_peer_prepare(entry, spec, place, error);
 	else
 		err = spw_foreign_prepare(entry, spec, place, error);
 	if (err == 0)
@@ -408,6 +454,8 @@ void spw_sas_abort(struct spw_node *node, struct spw_tunnel_obj *tunnel)
 	(void)node;
 	if (tunnel->sas->statics)
 		spw_static_free(tunnel->sas);
+	if (tunnel->sas->peer)
+		spw_peer_free(tunnel->sas);
 	if (tunnel->sas->foreign)
 		spw_foreign_free(tunnel->sas);
 	free_entry(tunnel->sas);
@@ -435,6 +483,8 @@ void spw_sas_stop(struct spw_node *node, struct spw_tunnel_obj *tunnel)
 		count_foreign(node->sas, -1);
 	if (entry->statics)
 		spw_static_stop(entry);
+	else if (entry->peer)
+		spw_peer_stop(entry);
 	else
 		spw_foreign_stop(entry);
 	tunnel->sas = NULL;
@@ -468,6 +518,24 @@ int spw_sas_first_use(struct spw_node *node, struct spw_tunnel_obj *tunnel, stru
 	return spw_foreign_first_use(tunnel->sas, error);
 }
 
+int spw_sas_rekey(struct spw_node *node, struct spw_tunnel_obj *tunnel, struct spw_error *error)
+{
+	(void)node;
+	if (!tunnel->sas || !tunnel->sas->peer)
+		return spw_error_set(
+			error, -EINVAL, (struct spw_place){0},
+			"tunnel \"%s\" has no sessions; expected a tunnel with a `peer`",
+			tunnel->name);
+	if (tunnel->remote.family == 0)
+		return spw_error_set(
+			error, -ENOTCONN, (struct spw_place){0},
+			"tunnel \"%s\": where its peer is, is not known yet; it has to "
+			"begin, or give it an `endpoint`",
+			tunnel->name);
+	spw_peer_rekey(tunnel->sas);
+	return 0;
+}
+
 json_t *spw_sas_describe(struct spw_node *node, const struct spw_tunnel_obj *tunnel)
 {
 	json_t *out = json_object();
@@ -477,6 +545,8 @@ json_t *spw_sas_describe(struct spw_node *node, const struct spw_tunnel_obj *tun
 		json_object_set_new(out, "state", json_string("its keys could not be read"));
 	else if (tunnel->sas->statics)
 		spw_static_describe(tunnel->sas, out);
+	else if (tunnel->sas->peer)
+		spw_peer_describe(tunnel->sas, out);
 	else
 		spw_foreign_describe(tunnel->sas, out);
 	return out;

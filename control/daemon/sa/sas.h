@@ -49,6 +49,10 @@ int spw_sas_rekey(struct spw_node *node, struct spw_tunnel_obj *tunnel, struct s
  * "out": [...], "local_epoch", "peer_epoch", "reserve" ...}; never a key. */
 json_t *spw_sas_describe(struct spw_node *node, const struct spw_tunnel_obj *tunnel);
 
+/* {"public_key", "cookies_sent", "failures": {cause: count}} of handshake messages that no tunnel
+ * can be blamed for; null: the node has no key of its own. */
+json_t *spw_handshakes_describe(struct spw_node *node);
+
 /* {"connected": bool, "pid", "workers": [{"cpu"}], "aead", "aead_why"} of the dataplane. */
 json_t *spw_link_describe(struct spw_node *node);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * sas_private.h - the SA manager's inside, shared by sas.c (glue), retire.c (SAs on their way out),
- * statics.c (static tunnels) and foreigns.c (foreign peers). Nobody else includes it.
+ * statics.c (static tunnels), peers.c (sessions) and foreigns.c (foreign peers). Nobody else
+ * includes it.
  *
  * Who owns the memory: struct spw_sas belongs to the node, struct spw_tunnel_sas to its tunnel
  * until spw_sas_stop; then it lives on, without a tunnel, until the dataplane's last answer.
@@ -12,14 +13,15 @@
 
 #include "control/daemon/node.h"
 #include "control/daemon/sa/agree.h"
-#include "control/daemon/sa/announce_io.h"
 #include "control/daemon/sa/epochs.h"
 #include "control/daemon/sa/keys.h"
 #include "control/daemon/sa/link.h"
+#include "control/daemon/sa/messages_io.h"
 #include "control/daemon/sa/reserve.h"
 #include "control/daemon/sa/sas.h"
 
-#define SPW_SA_WINDOW_PACKETS 2048u
+#define SPW_SA_WINDOW_LOG2 11u
+#define SPW_SA_WINDOW_PACKETS (1u << SPW_SA_WINDOW_LOG2)
 /* Live, next, two on their way out; and what an earlier control left (16 SAs to a set). */
 #define SPW_SETS_MAX 6u
 
@@ -94,6 +96,7 @@ struct spw_tunnel_sas {
 	uint8_t prints[2][SPW_FINGERPRINT_BYTES];
 	struct spw_sa_sets sets;    /* not of a foreign peer */
 	struct spw_static *statics; /* one of these */
+	struct spw_peer *peer;      /* peers.h */
 	struct spw_foreign *foreign;
 };
 
@@ -102,7 +105,8 @@ struct spw_tunnel_sas {
 struct spw_sas {
 	struct spw_node *node;
 	struct spw_keys *keys;
-	struct spw_announce_io *io;
+	struct spw_messages_io *io;
+	struct spw_peers *peers; /* peers.h; NULL: the node has no key of its own */
 	struct spw_epoch epoch;
 	bool gone; /* no dataplane process can have SAs */
 	uint32_t foreign_cnt;
@@ -141,6 +145,27 @@ void spw_static_reset(struct spw_tunnel_sas *entry); /* no SA stands any more */
 void spw_static_stop(struct spw_tunnel_sas *entry);
 void spw_static_receive(struct spw_sas *sas, const void *data, size_t bytes);
 void spw_static_describe(const struct spw_tunnel_sas *entry, json_t *out);
+
+/* peers.c: the same for a peer with which keys are agreed on in sessions. */
+int spw_peers_open(struct spw_sas *sas, struct spw_error *error);
+void spw_peers_close(struct spw_sas *sas); /* without peers any more */
+int spw_peer_prepare(struct spw_tunnel_sas *entry, const struct spw_tunnel_spec *spec,
+		     struct spw_place place, struct spw_error *error);
+void spw_peer_free(struct spw_tunnel_sas *entry);
+void spw_peer_ready(struct spw_tunnel_sas *entry);
+void spw_peer_lost(struct spw_tunnel_sas *entry);
+void spw_peer_reset(struct spw_tunnel_sas *entry);
+void spw_peer_stop(struct spw_tunnel_sas *entry);
+void spw_peer_rekey(struct spw_tunnel_sas *entry);
+/* The classifier is to know the endpoint as that of a live tunnel while it has a session. */
+void spw_peer_follow_live(struct spw_tunnel_sas *entry);
+/* The first authentic packet came on an SA of the set; one came from elsewhere. */
+void spw_peer_heard(struct spw_tunnel_sas *entry, const struct spw_sa_set *set);
+void spw_peer_roamed(struct spw_tunnel_sas *entry, const struct spw_sa_set *set,
+		     const struct spw_endpoint *source);
+void spw_peer_describe(const struct spw_tunnel_sas *entry, json_t *out);
+/* handshakes.c */
+void spw_handshake_receive(struct spw_peers *peers, const struct spw_message *message);
 
 /* foreigns.c: the same for a foreign peer. */
 int spw_foreign_prepare(struct spw_tunnel_sas *entry, const struct spw_tunnel_spec *spec,

@@ -44,7 +44,7 @@ static void op_send(void *arg, const struct spw_announce *announce)
 	if (spw_net_source(entry->sas->node, entry->tunnel, &from) < 0)
 		return; /* sent again when the kernel may have a route */
 	spw_announce_build(announce, entry->statics->keys, &wire);
-	spw_announce_io_send(entry->sas->io, &from, &entry->tunnel->remote, &wire);
+	spw_messages_io_send(entry->sas->io, &from, &entry->tunnel->remote, &wire, sizeof(wire));
 }
 
 static void op_draw_nonce(void *arg, uint8_t nonce[SPW_NONCE_BYTES])

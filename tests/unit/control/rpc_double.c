@@ -17,6 +17,12 @@ json_t *spw_sas_describe(struct spw_node *node, const struct spw_tunnel_obj *tun
 	return json_pack("{s:s, s:s}", "keying", "static", "state", "up");
 }
 
+json_t *spw_handshakes_describe(struct spw_node *node)
+{
+	(void)node;
+	return json_null();
+}
+
 int spw_sas_first_use(struct spw_node *node, struct spw_tunnel_obj *tunnel, struct spw_error *error)
 {
 	(void)node;

@@ -132,6 +132,7 @@ static void serve(struct fake *fake, int fd, uint32_t workers)
 				      .instance = fake->instance,
 				      .pid = getpid()};
 	_Alignas(8) uint8_t msg[SPW_MSG_BYTES_MAX];
+	bool ready = false;
 
 	send(fd, &hello, sizeof(hello), MSG_NOSIGNAL);
 	fake->connections++;
@@ -141,12 +142,14 @@ static void serve(struct fake *fake, int fd, uint32_t workers)
 			say_finals(fake, fd);
 			_exit(0);
 		}
-		say(fake, fd);
+		if (ready)
+			say(fake, fd);
 		if (poll(&poll_fd, 1, 20) <= 0)
 			continue;
 		if (recv(fd, msg, sizeof(msg), 0) <= 0)
 			return;
 		answer(fake, fd, msg, workers);
+		ready |= ((const struct spw_msg *)(const void *)msg)->type == SPW_MSG_SETUP;
 	}
 }
 

@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "control/clock.h"
+#include "control/daemon/live.h"
 #include "control/daemon/net/net.h"
 #include "tests/unit/sa/fake_dataplane.h"
 
@@ -56,6 +57,25 @@ int spw_net_source(struct spw_node *node, const struct spw_tunnel_obj *tunnel,
 	(void)tunnel;
 	*source = (struct spw_endpoint){
 		.family = 4, .addr = {127, 0, 0, 1}, .port = node->listen_port};
+	return 0;
+}
+
+void spw_nexthop_move(struct spw_node *node, struct spw_tunnel_obj *tunnel)
+{
+	spw_tunnel_publish(node, tunnel);
+}
+
+int spw_live_add(struct spw_node *node, const struct spw_endpoint *source)
+{
+	(void)source;
+	world_of(node)->lives++;
+	return 0;
+}
+
+int spw_live_del(struct spw_node *node, const struct spw_endpoint *source)
+{
+	(void)source;
+	world_of(node)->lives--;
 	return 0;
 }
 
@@ -130,6 +150,8 @@ static void open_maps(struct spw_maps *maps)
 	maps->tunnel_roots = zeroed(WORLD_TUNNELS_MAX, sizeof(*maps->tunnel_roots));
 	maps->tunnels = zeroed(WORLD_TUNNELS_MAX, sizeof(*maps->tunnels));
 	maps->spis = zeroed(WORLD_SAS_MAX, sizeof(*maps->spis));
+	maps->counters =
+		zeroed(SPW_WORKERS_MAX * WORLD_TUNNELS_MAX, sizeof(struct spw_tunnel_counters));
 	for (int i = 0; i < SPW_MAP_CNT; i++)
 		maps->fd[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
@@ -204,6 +226,7 @@ void world_close(struct world *world)
 	free(node->maps.tunnel_roots);
 	free(node->maps.tunnels);
 	free(node->maps.spis);
+	free(node->maps.counters);
 	munmap(world->fake, sizeof(*world->fake));
 	snprintf(command, sizeof(command), "rm -rf %s", world->dir);
 	assert_int_equal(system(command), 0);

@@ -46,6 +46,7 @@ struct world {
 	pid_t dataplane;
 	int publish_error; /* what spw_tunnel_publish returns */
 	uint32_t gleans;
+	int lives; /* addresses of live tunnels that the classifier knows */
 };
 
 /* The loop is shared by all worlds of a test. The node listens on a free port of its own. */
