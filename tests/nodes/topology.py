@@ -378,6 +378,12 @@ class Lab:
             path.write_text(secrets.token_hex(digits // 2) + "\n")
         return str(path)
 
+    def key(self, name):
+        """A node's key: the file and the public key, the same for the same name."""
+        path = self.folder / f"{name}.key"
+        words = ("public",) if path.exists() else ("generate",)
+        return str(path), run(self.program("spillway"), "key", *words, path).stdout.strip()
+
     def node(self, namespace, config):
         node = Node(self, namespace, config)
         self.nodes.append(node)
@@ -462,26 +468,35 @@ def _inner(side, number):
             [f"{net4}.2/24", f"{net6}:2/64"])
 
 
-def _tunnel(lab, name, tenant, remote, allow, secret, mtu, cipher):
-    return {"name": name, "tenant": tenant, "remote": remote, "allow": allow,
-            "cipher": cipher, "static": {"secret_file": lab.secret(secret)},
+def _tunnel(name, tenant, allow, mtu, cipher, peer):
+    return {"name": name, "tenant": tenant, "allow": allow, "cipher": cipher, **peer,
             **({"mtu": mtu} if mtu else {})}
 
 
+def _static_peer(lab, remote, secret):
+    return {"remote": remote, "static": {"secret_file": lab.secret(secret)}}
+
+
+def _session_peer(lab, endpoint, node):
+    return {"endpoint": endpoint, "peer": lab.key(node)[1]}
+
+
 def chain(lab, tenants=("blue",), overlap=False, outer=4, mtu=1400, taps=False,
-          cipher="aes-128-gcm", settings=None, vlan=None, queues=1):
+          cipher="aes-128-gcm", settings=None, vlan=None, queues=1, sessions=()):
     """The network that most tests want.
 
     overlap: all tenants use the same inner addresses, and apps have a namespace per tenant.
     outer: 4 or 6, the family between the nodes. mtu: of the tunnels and the apps; None: what the
     wires carry. settings: members that every node's config gets in addition. vlan: all wires carry
-    that VLAN. queues: of every interface.
+    that VLAN. queues: of every interface. sessions: the tenants, one at most, whose tunnels have
+    sessions; those of the others are static.
     """
     outers = {4: (("192.0.2.1", "192.0.2.2", 30), ("198.51.100.1", "198.51.100.2", 30)),
               6: (("2001:db8:a::1", "2001:db8:a::2", 64), ("2001:db8:b::1", "2001:db8:b::2", 64))}
     spaces = {name: lab.namespace(name) for name in ("gwa", "relay", "gwb")}
     net = Chain(app1={}, app2={}, hosts={}, wires=[], outer=outers[outer])
-    configs = {name: {**(settings or {}), "interfaces": [], "tenants": [], "tunnels": []}
+    configs = {name: {**(settings or {}), "interfaces": [], "tenants": [], "tunnels": [],
+                      **({"key_file": lab.key(name)[0]} if sessions else {})}
                for name in spaces}
     tagged = {"vlan": vlan} if vlan else {}
     device = f"{{}}.{vlan}" if vlan else "{}"
@@ -513,14 +528,19 @@ def chain(lab, tenants=("blue",), overlap=False, outer=4, mtu=1400, taps=False,
 
             own, relays, _ = outers[outer][index]
             here, there = f"{tenant}-relay", f"{tenant}-{gateway[-1]}"
-            secret = f"{tenant}-{gateway}"
+            if tenant in sessions:
+                to_relay, to_gateway = (_session_peer(lab, relays, "relay"),
+                                        _session_peer(lab, own, gateway))
+            else:
+                to_relay, to_gateway = (_static_peer(lab, remote, f"{tenant}-{gateway}")
+                                        for remote in (relays, own))
             configs[gateway]["interfaces"].append(
                 {"name": f"lan-{tenant}", "role": "lan", "tenant": tenant, "prefixes": prefixes,
                  **tagged})
             configs[gateway]["tunnels"].append(
-                _tunnel(lab, here, tenant, relays, far, secret, mtu, cipher))
+                _tunnel(here, tenant, far, mtu, cipher, to_relay))
             configs["relay"]["tunnels"].append(
-                _tunnel(lab, there, tenant, own, prefixes, secret, mtu, cipher))
+                _tunnel(there, tenant, prefixes, mtu, cipher, to_gateway))
             configs[gateway]["tenants"].append(
                 {"name": tenant,
                  "routes": [{"prefix": prefix, "tunnel": here} for prefix in far]})
