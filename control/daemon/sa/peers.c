@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "control/base64.h"
+#include "control/clock.h"
 #include "control/daemon/live.h"
 #include "control/daemon/log.h"
 #include "control/daemon/net/net.h"
@@ -438,9 +439,12 @@ static const char *state_text(const struct spw_tunnel_sas *entry)
 	};
 	enum spw_sessions_state state = spw_sessions_state(&entry->peer->sessions);
 
-	/* After a restart of control: SAs of before carry packets until a new session does. */
+	/* After a restart of control: SAs of before carry packets until a new session does, or
+	 * until the dataplane ends them. */
 	if ((state == SPW_SESSIONS_NO_ENDPOINT || state == SPW_SESSIONS_HANDSHAKING) &&
-	    entry->tunnel->tx_sa[0])
+	    entry->tunnel->tx_sa[0] &&
+	    spw_now_ns() - entry->sas->node->started_ns <
+		    SPW_SESSION_REJECT_AFTER_MS * UINT64_C(1000000))
 		return "up";
 	return texts[state];
 }
