@@ -141,44 +141,50 @@ static inline enum spw_wire_type spw_wire_type(const void *data, size_t bytes)
 	return SPW_WIRE_NONE;
 }
 
-/* ---- timers ------------------------------------------------------------------------------- */
+/* ---- timers: WireGuard's, but for the pace of INITs ---------------------------------------- */
 
-/* The initiator of a session makes the next one after REKEY_AFTER and a random part of the jitter,
- * which keeps a fleet that started together from handshaking together. */
+#define SPW_SESSION_REJECT_AFTER_MS 180000u /* neither sends nor receives */
+/* Who began a session makes the next one after this and a random part of the jitter, which keeps a
+ * fleet that started together from shaking hands together. */
 #define SPW_SESSION_REKEY_AFTER_MS 120000u
 #define SPW_SESSION_REKEY_JITTER_MS 10000u
-#define SPW_SESSION_REJECT_AFTER_MS 180000u /* neither sends nor receives */
-#define SPW_SESSION_WIPE_AFTER_MS (3 * SPW_SESSION_REJECT_AFTER_MS)
-#define SPW_SESSION_SPI_REST_MS SPW_SESSION_REJECT_AFTER_MS /* least, before an SPI comes back */
-
-#define SPW_SESSION_RETRY_MS 5000u /* INIT without an answer: again after this and the jitter */
-#define SPW_SESSION_RETRY_JITTER_MS 334u
-#define SPW_SESSION_GIVE_UP_MS 90000u /* no more tries after this */
-#define SPW_SESSION_TRIES (SPW_SESSION_GIVE_UP_MS / SPW_SESSION_RETRY_MS)
-
 #define SPW_SESSION_KEEPALIVE_MS 10000u /* heard data and sent nothing for so long: a dummy */
-/* Sent data and heard nothing for so long: a new handshake. */
-#define SPW_SESSION_SILENT_MS (SPW_SESSION_KEEPALIVE_MS + SPW_SESSION_RETRY_MS)
-/* An initiator that still receives with keys of this age makes new ones, once. */
-#define SPW_SESSION_REKEY_RECEIVING_MS                                                             \
-	(SPW_SESSION_REJECT_AFTER_MS - SPW_SESSION_KEEPALIVE_MS - SPW_SESSION_RETRY_MS)
+#define SPW_SESSION_SILENT_MS 15000u    /* sent and heard nothing for so long: a handshake */
+/* The other side's turn, where who began the session does nothing. */
+#define SPW_SESSION_REKEY_OTHER_MS (SPW_SESSION_REJECT_AFTER_MS - SPW_SESSION_SILENT_MS)
+#define SPW_SESSION_NAT_KEEPALIVE_MS 20000u /* RFC 3948, 4 */
 
-#define SPW_SESSION_QUIET_MS 5000u           /* after a start, before any INIT is believed fresh */
-#define SPW_COOKIE_SECRET_LIFE_MS 120000u    /* the responder draws another */
-#define SPW_COOKIE_LIFE_MS 120000u           /* the initiator forgets a cookie */
-#define SPW_NAT_KEEPALIVE_MS 20000u          /* the 0xFF byte, to IKE peers behind a NAT */
-#define SPW_SESSION_INITS_PER_SECOND_MAX 50u /* of one peer */
+/* An INIT without an answer comes again after RETRY_MIN, which doubles up to RETRY_MAX; after
+ * ATTEMPT every ABSENT. A peer that is being restarted is found within a second; an absent one
+ * costs little: ten thousand of them 600 INITs a second. */
+#define SPW_SESSION_RETRY_MIN_MS 250u
+#define SPW_SESSION_RETRY_MAX_MS 5000u
+#define SPW_SESSION_RETRY_JITTER_MS 334u /* of RETRY_MAX; of less in proportion */
+#define SPW_SESSION_ATTEMPT_MS 90000u
+#define SPW_SESSION_ABSENT_MS 15000u
+#define SPW_SESSION_ABSENT_JITTER_MS 5000u
+
+/* Longer than any way there and back: what comes later is of no use. A RESP is void after this
+ * time; a session is in use by the peer that began it, or never will be. */
+#define SPW_SESSION_SETTLE_MS 5000u
+/* Dummies until something is heard, 19 s; then only data can tell. */
+#define SPW_SESSION_CONFIRMS_MAX 8u
+#define SPW_SESSION_SWITCH_RETRY_MS 100u
+#define SPW_SESSION_INITS_BURST 5u    /* of one peer ... */
+#define SPW_SESSION_INIT_EVERY_MS 20u /* ... and one more each */
+
+#define SPW_COOKIE_SECRET_LIFE_MS 120000u /* the responder draws another */
+#define SPW_COOKIE_LIFE_MS 120000u        /* the initiator forgets a cookie */
 
 /* ---- limits of one SA's keys -------------------------------------------------------------- */
 
 /* At these a new handshake: the bound on confidentiality for GCM (draft-irtf-cfrg-aead-limits) with
  * room for many keys. */
 #define SPW_SESSION_REKEY_PACKETS (UINT64_C(1) << 30)
-#define SPW_SESSION_REKEY_BLOCKS (UINT64_C(1) << 37) /* of 16 bytes: 2 TiB */
+#define SPW_SESSION_BLOCK_BYTES 16u
+#define SPW_SESSION_REKEY_BLOCKS (UINT64_C(1) << 37) /* 2 TiB */
 /* The first sequence number that is never used, with ESN and without. */
 #define SPW_SESSION_REJECT_PACKETS (UINT64_C(1) << 32)
 #define SPW_SESSION_REJECT_PACKETS_NO_ESN (SPW_SESSION_REJECT_PACKETS - 1) /* RFC 4303 3.3.3 */
-#define SPW_SESSION_REKEY_FORGERIES (UINT64_C(1) << 36)
-#define SPW_SESSION_ALARM_FORGERIES_PER_HOUR (UINT64_C(1) << 20)
 
 #endif

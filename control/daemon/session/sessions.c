@@ -5,36 +5,7 @@
  */
 #include "control/daemon/session/sessions.h"
 
-#include <string.h>
-
-/* WireGuard's, but for the pace of INITs. */
-#define REJECT_AFTER_MS 180000u
-#define REKEY_AFTER_MS 120000u
-#define REKEY_JITTER_MS 10000u
-#define REKEY_OTHER_MS 165000u /* the other side's turn: REJECT - KEEPALIVE - REKEY_TIMEOUT */
-#define REKEY_PACKETS (UINT64_C(1) << 30)
-#define REKEY_BLOCKS (UINT64_C(1) << 37) /* of BLOCK_BYTES */
-#define BLOCK_BYTES 16u
-#define KEEPALIVE_MS 10000u
-#define SILENT_MS 15000u
-#define NAT_KEEPALIVE_MS 20000u /* RFC 3948, 4 */
-
-/* A peer that is being restarted is found within a second; an absent one costs little: ten thousand
- * of them 600 INITs a second. */
-#define RETRY_MIN_MS 250u
-#define RETRY_MAX_MS 5000u
-#define RETRY_JITTER_MS 334u
-#define ATTEMPT_MS 90000u
-#define ABSENT_MS 15000u
-#define ABSENT_JITTER_MS 5000u
-
-/* Longer than any way there and back: what comes later is of no use. A RESP is void after this
- * time; a session is in use by the peer that began it, or never will be. */
-#define SETTLE_MS 5000u
-#define CONFIRMS_MAX 8u /* dummies until something is heard, 19 s; then only data can tell */
-#define SWITCH_RETRY_MS 100u
-#define INITS_BURST 5u
-#define INIT_EVERY_MS 20u
+#include "control/daemon/noise/wire.h"
 
 static uint32_t draw(struct spw_sessions *s)
 {
@@ -73,7 +44,7 @@ static struct spw_session *find(struct spw_sessions *s, uint32_t serial)
 
 static bool is_alive(const struct spw_sessions *s, const struct spw_session *session)
 {
-	return s->now_ms - session->born_ms < REJECT_AFTER_MS;
+	return s->now_ms - session->born_ms < SPW_SESSION_REJECT_AFTER_MS;
 }
 
 static bool may_send(const struct spw_sessions *s, const struct spw_session *session)
@@ -148,14 +119,15 @@ static void give_up_coming(struct spw_sessions *s)
 		drop(s, session);
 }
 
-/* A peer that sends another INIT within SETTLE_MS has not taken our RESP to the one before. */
+/* A peer that sends another INIT within SPW_SESSION_SETTLE_MS has not taken our RESP to the one
+ * before. */
 static void replace_next(struct spw_sessions *s)
 {
 	struct spw_session *session = find(s, s->next);
 
 	if (!session)
 		return;
-	if (!session->heard && s->now_ms - session->born_ms < SETTLE_MS) {
+	if (!session->heard && s->now_ms - session->born_ms < SPW_SESSION_SETTLE_MS) {
 		drop(s, session);
 		return;
 	}
@@ -203,9 +175,10 @@ static void begin_sending(struct spw_sessions *s, struct spw_session *session)
 	s->shaking = s->asked = s->worn = s->unanswered = s->silent = false;
 	s->tries = 0;
 	s->base = s->totals;
-	s->rekey_ms = session->born_ms + REKEY_OTHER_MS;
+	s->rekey_ms = session->born_ms + SPW_SESSION_REKEY_OTHER_MS;
 	if (session->initiator)
-		s->rekey_ms = session->born_ms + REKEY_AFTER_MS + draw(s) % REKEY_JITTER_MS;
+		s->rekey_ms = session->born_ms + SPW_SESSION_REKEY_AFTER_MS +
+			      draw(s) % SPW_SESSION_REKEY_JITTER_MS;
 	s->confirming = session->initiator && !session->heard;
 	s->confirms = 0;
 	s->confirm_at_ms = s->now_ms;
@@ -230,7 +203,7 @@ static void choose_sending(struct spw_sessions *s)
 		s->switch_failed = false;
 	} else if (!s->switch_failed || s->now_ms >= s->switch_at_ms) {
 		s->switch_failed = s->ops->send_with(s->arg, serial) < 0;
-		s->switch_at_ms = s->now_ms + SWITCH_RETRY_MS;
+		s->switch_at_ms = s->now_ms + SPW_SESSION_SWITCH_RETRY_MS;
 		if (!s->switch_failed && best)
 			begin_sending(s, best);
 		else if (!s->switch_failed)
@@ -254,12 +227,14 @@ static void end_old(struct spw_sessions *s)
 static uint64_t retry_delay(struct spw_sessions *s)
 {
 	uint32_t doublings = (uint32_t)min_u64(s->tries, 6);
-	uint64_t delay_ms = min_u64(((uint64_t)RETRY_MIN_MS << doublings) / 2, RETRY_MAX_MS);
+	uint64_t delay_ms = min_u64(((uint64_t)SPW_SESSION_RETRY_MIN_MS << doublings) / 2,
+				    SPW_SESSION_RETRY_MAX_MS);
 
-	if (s->now_ms - s->attempt_ms >= ATTEMPT_MS)
-		return ABSENT_MS + draw(s) % ABSENT_JITTER_MS;
+	if (s->now_ms - s->attempt_ms >= SPW_SESSION_ATTEMPT_MS)
+		return SPW_SESSION_ABSENT_MS + draw(s) % SPW_SESSION_ABSENT_JITTER_MS;
 	/* In proportion, so that the first ones still double. */
-	return delay_ms + draw(s) % (RETRY_JITTER_MS * delay_ms / RETRY_MAX_MS + 1);
+	return delay_ms +
+	       draw(s) % (SPW_SESSION_RETRY_JITTER_MS * delay_ms / SPW_SESSION_RETRY_MAX_MS + 1);
 }
 
 /* When there is a reason to shake hands, whatever else speaks against it. */
@@ -273,7 +248,7 @@ static uint64_t reason_ms(const struct spw_sessions *s)
 		return 0;
 	at_ms = s->rekey_ms;
 	if (s->asked && !s->confirming)
-		at_ms = min_u64(at_ms, s->shaken_ms + SETTLE_MS);
+		at_ms = min_u64(at_ms, s->shaken_ms + SPW_SESSION_SETTLE_MS);
 	if (s->unanswered)
 		at_ms = min_u64(at_ms, s->silent_at_ms);
 	return at_ms;
@@ -288,7 +263,8 @@ static void shake(struct spw_sessions *s)
 	if (s->now_ms < s->hold_ms)
 		return;
 	/* After a long sleep all begins anew. */
-	if (!s->shaking || (s->now_ms >= s->init_at_ms && s->now_ms - s->init_at_ms > ATTEMPT_MS)) {
+	if (!s->shaking ||
+	    (s->now_ms >= s->init_at_ms && s->now_ms - s->init_at_ms > SPW_SESSION_ATTEMPT_MS)) {
 		s->shaking = true;
 		s->tries = 0;
 		s->attempt_ms = s->init_at_ms = s->now_ms;
@@ -313,9 +289,9 @@ static uint64_t dummy_due_ms(const struct spw_sessions *s)
 	if (s->confirming)
 		at_ms = s->confirm_at_ms;
 	if (s->owing)
-		at_ms = min_u64(at_ms, s->owing_ms + KEEPALIVE_MS);
+		at_ms = min_u64(at_ms, s->owing_ms + SPW_SESSION_KEEPALIVE_MS);
 	if (s->behind_nat)
-		at_ms = min_u64(at_ms, s->sent_ms + NAT_KEEPALIVE_MS);
+		at_ms = min_u64(at_ms, s->sent_ms + SPW_SESSION_NAT_KEEPALIVE_MS);
 	return at_ms;
 }
 
@@ -325,8 +301,9 @@ static void send_dummy_due(struct spw_sessions *s)
 		return;
 	if (s->confirming && s->now_ms >= s->confirm_at_ms) {
 		s->confirm_at_ms =
-			s->now_ms + min_u64((uint64_t)RETRY_MIN_MS << s->confirms, RETRY_MAX_MS);
-		s->confirming = ++s->confirms < CONFIRMS_MAX;
+			s->now_ms + min_u64((uint64_t)SPW_SESSION_RETRY_MIN_MS << s->confirms,
+					    SPW_SESSION_RETRY_MAX_MS);
+		s->confirming = ++s->confirms < SPW_SESSION_CONFIRMS_MAX;
 	}
 	send_dummy(s);
 }
@@ -355,7 +332,7 @@ void spw_sessions_start(struct spw_sessions *s, uint64_t now_ms)
 	advance(s, now_ms);
 	s->running = true;
 	s->hold_ms = s->now_ms;
-	s->tokens = INITS_BURST;
+	s->tokens = SPW_SESSION_INITS_BURST;
 	s->tokens_ms = s->now_ms;
 	run(s);
 }
@@ -390,10 +367,10 @@ void spw_sessions_set_behind_nat(struct spw_sessions *s, bool behind_nat)
 
 static bool take_token(struct spw_sessions *s)
 {
-	uint64_t gained = (s->now_ms - s->tokens_ms) / INIT_EVERY_MS;
+	uint64_t gained = (s->now_ms - s->tokens_ms) / SPW_SESSION_INIT_EVERY_MS;
 
-	s->tokens_ms += gained * INIT_EVERY_MS;
-	s->tokens = (uint32_t)min_u64(s->tokens + gained, INITS_BURST);
+	s->tokens_ms += gained * SPW_SESSION_INIT_EVERY_MS;
+	s->tokens = (uint32_t)min_u64(s->tokens + gained, SPW_SESSION_INITS_BURST);
 	if (s->tokens == 0)
 		return false;
 	s->tokens--;
@@ -413,7 +390,7 @@ uint32_t spw_sessions_init_heard(struct spw_sessions *s, uint64_t now_ms)
 	replace_next(s);
 	if (!s->larger_key) {
 		s->shaking = s->awaiting = false;
-		s->hold_ms = s->now_ms + SETTLE_MS;
+		s->hold_ms = s->now_ms + SPW_SESSION_SETTLE_MS;
 		give_up_coming(s);
 	}
 	s->next = serial = add(s, false);
@@ -430,10 +407,10 @@ uint32_t spw_sessions_response_heard(struct spw_sessions *s, uint64_t now_ms)
 		return 0;
 	advance(s, now_ms);
 	end_old(s);
-	if (!s->awaiting || s->now_ms - s->init_ms >= SETTLE_MS)
+	if (!s->awaiting || s->now_ms - s->init_ms >= SPW_SESSION_SETTLE_MS)
 		return 0;
 	s->awaiting = false;
-	s->hold_ms = s->now_ms + SETTLE_MS;
+	s->hold_ms = s->now_ms + SPW_SESSION_SETTLE_MS;
 	give_up_coming(s);
 	s->coming = serial = add(s, true);
 	s->ops->make(s->arg, serial);
@@ -494,9 +471,10 @@ static void note_worn(struct spw_sessions *s)
 	uint64_t rx_bytes = s->totals.rx_bytes - s->base.rx_bytes;
 	uint64_t packets = max_u64(tx_packets, rx_packets);
 	/* Each packet's last block may be a small part of one. */
-	uint64_t blocks = max_u64(tx_bytes, rx_bytes) / BLOCK_BYTES + packets;
+	uint64_t blocks = max_u64(tx_bytes, rx_bytes) / SPW_SESSION_BLOCK_BYTES + packets;
 
-	if (sending && sending->initiator && (packets >= REKEY_PACKETS || blocks >= REKEY_BLOCKS))
+	if (sending && sending->initiator &&
+	    (packets >= SPW_SESSION_REKEY_PACKETS || blocks >= SPW_SESSION_REKEY_BLOCKS))
 		s->worn = true;
 }
 
@@ -533,7 +511,8 @@ void spw_sessions_traffic(struct spw_sessions *s, const struct spw_sessions_traf
 		s->unanswered = false;
 	} else if (sent && !s->unanswered) {
 		s->unanswered = true;
-		s->silent_at_ms = s->now_ms + SILENT_MS + draw(s) % RETRY_JITTER_MS;
+		s->silent_at_ms =
+			s->now_ms + SPW_SESSION_SILENT_MS + draw(s) % SPW_SESSION_RETRY_JITTER_MS;
 	}
 	note_worn(s);
 	run(s);
@@ -568,7 +547,7 @@ uint64_t spw_sessions_deadline(const struct spw_sessions *s)
 		at_ms = s->switch_at_ms;
 	for (uint32_t i = 0; i < SPW_SESSIONS_MAX; i++)
 		if (s->pool[i].serial != 0 && !(s->muted && s->pool[i].serial == s->sending))
-			at_ms = min_u64(at_ms, s->pool[i].born_ms + REJECT_AFTER_MS);
+			at_ms = min_u64(at_ms, s->pool[i].born_ms + SPW_SESSION_REJECT_AFTER_MS);
 	if (shake_ms != UINT64_MAX) {
 		shake_ms = max_u64(shake_ms, s->hold_ms);
 		at_ms = min_u64(at_ms, s->shaking ? max_u64(shake_ms, s->init_at_ms) : shake_ms);
