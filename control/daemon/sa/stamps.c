@@ -175,7 +175,10 @@ int spw_stamps_open(struct event_base *loop, const char *state_dir, uint32_t pee
 		return -ENOMEM;
 	}
 	err = read_file(stamps);
-	if (err < 0 && err != -ENOENT)
+	/* Or two starts within a second would leap to the same stamp. */
+	if (err == 0)
+		write_file(stamps);
+	else if (err != -ENOENT)
 		spw_log("warning", "sa",
 			"%s/" FILE_NAME " is damaged (%s) and is started anew: a handshake that "
 			"somebody recorded may be played once more, to no use",

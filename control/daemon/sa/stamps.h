@@ -7,7 +7,8 @@
  * state_dir/stamps, written as a whole (file.h) at most once a second after something changed. What
  * the last second before a crash brought may be missing there: an INIT of that second could be
  * played again, once, and would cost a handshake; it cannot move a tunnel, as sending changes with
- * an authentic packet only. Our own stamps go on two seconds behind the last that was written.
+ * an authentic packet only. Our own stamps go on two seconds behind the last that was written,
+ * which is written at once.
  *
  * Who owns the memory: the caller, from spw_stamps_open to spw_stamps_close. Control's thread only.
  */
