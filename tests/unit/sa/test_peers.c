@@ -89,24 +89,13 @@ static int close_pair(void **state)
 	return 0;
 }
 
-/* The last SA that was made in a slot. */
-static const struct spw_msg_sa_add *made(const struct world *world, uint32_t direction,
-					 uint32_t slot)
-{
-	for (uint32_t i = world->fake->adds_cnt; i-- > 0;)
-		if (world->fake->adds[i].direction == direction &&
-		    world->fake->adds[i].slot == slot)
-			return &world->fake->adds[i];
-	return NULL;
-}
-
 /* The dummies that one side has sent since reach the other, which finds a new sender's address. */
 static void carry(struct world *from, struct world *to, uint32_t to_tunnel, uint32_t *carried_cnt)
 {
 	for (; *carried_cnt < __atomic_load_n(&from->fake->dummies_cnt, __ATOMIC_ACQUIRE);
 	     ++*carried_cnt) {
 		const struct spw_msg_sa_add *out =
-			made(from, SPW_SA_OUT, from->fake->dummies[*carried_cnt].slot);
+			world_made(from, SPW_SA_OUT, from->fake->dummies[*carried_cnt].slot);
 		struct spw_msg_heard heard = {.head.type = SPW_MSG_HEARD};
 		struct spw_msg_roamed roamed = {.head.type = SPW_MSG_ROAMED,
 						.tunnel = to_tunnel,
@@ -122,50 +111,13 @@ static void carry(struct world *from, struct world *to, uint32_t to_tunnel, uint
 	}
 }
 
-/* Whether each worker of `from` sends with an SA whose twin `to` has, the same but for direction.
- */
-static bool matches(const struct world *from, const struct spw_tunnel_obj *tunnel,
-		    const struct world *to, uint32_t to_tunnel)
-{
-	for (uint32_t w = 0; w < from->node.workers; w++) {
-		const struct spw_msg_sa_add *out, *in;
-		uint32_t slot = tunnel->tx_sa[w];
-		if (slot == 0 || from->node.maps.tunnels[tunnel->slot].tx_sa[w] != slot)
-			return false;
-		out = made(from, SPW_SA_OUT, slot);
-		if (!out || !from->fake->taken[SPW_SA_OUT][slot])
-			return false;
-		const struct spw_spi *spi = &to->node.maps.spis[SPW_SPI_SLOT(out->spi)];
-		if (spi->spi != out->spi || spi->tunnel != to_tunnel)
-			return false;
-		in = made(to, SPW_SA_IN, SPW_SPI_SLOT(out->spi));
-		if (!in || !to->fake->taken[SPW_SA_IN][in->slot] || in->spi != out->spi ||
-		    memcmp(in->key, out->key, sizeof(in->key)) != 0 ||
-		    memcmp(in->salt, out->salt, sizeof(in->salt)) != 0)
-			return false;
-	}
-	return true;
-}
-
 static bool both_up(void *arg)
 {
 	(void)arg;
 	carry(&a, &b, 2, &carried[0]);
 	carry(&b, &a, 1, &carried[1]);
 	return world_state_is(&a, tunnel_a, "up") && world_state_is(&b, tunnel_b, "up") &&
-	       matches(&a, tunnel_a, &b, 2) && matches(&b, tunnel_b, &a, 1);
-}
-
-/* No key was ever used for two outbound SAs, nor for both directions of a node. */
-static void check_keys(void)
-{
-	const struct fake *fakes[2] = {a.fake, b.fake};
-
-	for (int f = 0; f < 2; f++)
-		for (uint32_t i = 0; i < fakes[f]->adds_cnt; i++)
-			for (uint32_t j = 0; j < i; j++)
-				assert_memory_not_equal(fakes[f]->adds[i].key,
-							fakes[f]->adds[j].key, 16);
+	       world_sends_to(&a, tunnel_a, &b, 2) && world_sends_to(&b, tunnel_b, &a, 1);
 }
 
 static void add_both(const char *psk_a, const char *psk_b)
@@ -204,7 +156,7 @@ static void test_up(void **state)
 	(void)state;
 	add_both(PSK_1, PSK_1);
 	assert_true(world_until(loop, both_up, NULL, 3000));
-	check_keys();
+	world_check_keys(&a, &b);
 	assert_int_equal(a.lives, 1);
 	for (uint32_t i = 0; i < a.fake->adds_cnt; i++) {
 		const struct spw_msg_sa_add *add = &a.fake->adds[i];
@@ -243,7 +195,7 @@ static void test_rekey(void **state)
 		assert_int_equal(spw_sas_rekey(&a.node, tunnel_a, &error), 0);
 		assert_true(world_until(loop, a_sends_anew, before, 3000));
 	}
-	check_keys();
+	world_check_keys(&a, &b);
 	/* Two sessions: one that sends, one that receives what is late. */
 	assert_int_equal(sas_cnt(&a, SPW_SA_OUT), 2);
 	assert_true(sas_cnt(&a, SPW_SA_IN) >= 4);
@@ -269,7 +221,7 @@ static void test_children(void **state)
 	assert_int_not_equal(tunnel_b->tx_sa[0], tunnel_b->tx_sa[2]);
 	assert_int_not_equal(tunnel_b->tx_sa[1], tunnel_b->tx_sa[2]);
 	for (uint32_t w = 0; w < 3; w++)
-		assert_int_equal(made(&b, SPW_SA_OUT, tunnel_b->tx_sa[w])->worker, w);
+		assert_int_equal(world_made(&b, SPW_SA_OUT, tunnel_b->tx_sa[w])->worker, w);
 }
 
 static void test_peer_without_endpoint(void **state)
@@ -361,7 +313,7 @@ static void test_dataplane_restart(void **state)
 		world_dataplane_start(i % 2 ? &a : &b);
 		assert_true(world_until(loop, both_up, NULL, 3000));
 	}
-	check_keys();
+	world_check_keys(&a, &b);
 }
 
 static void test_control_restart(void **state)
@@ -393,7 +345,7 @@ static void test_control_restart(void **state)
 	for (uint32_t slot = 1; slot < WORLD_SAS_MAX; slot++)
 		if (slots[slot])
 			assert_int_not_equal(a.node.maps.spis[slot].spi, slots[slot]);
-	check_keys();
+	world_check_keys(&a, &b);
 }
 
 static bool empty(void *arg)

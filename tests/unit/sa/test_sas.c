@@ -65,46 +65,11 @@ static int close_pair(void **state)
 	return 0;
 }
 
-/* The last SA that was made in a slot. */
-static const struct spw_msg_sa_add *made(const struct world *world, uint32_t direction,
-					 uint32_t slot)
-{
-	for (uint32_t i = world->fake->adds_cnt; i-- > 0;)
-		if (world->fake->adds[i].direction == direction &&
-		    world->fake->adds[i].slot == slot)
-			return &world->fake->adds[i];
-	return NULL;
-}
-
-/* Every outbound SA of `from` has its inbound twin in the tables and the dataplane of `to`. */
-static bool matches(const struct world *from, const struct spw_tunnel_obj *tunnel,
-		    const struct world *to, uint32_t to_tunnel)
-{
-	for (uint32_t w = 0; w < from->node.workers; w++) {
-		const struct spw_msg_sa_add *out, *in;
-		uint32_t slot = tunnel->tx_sa[w];
-		if (slot == 0 || from->node.maps.tunnels[tunnel->slot].tx_sa[w] != slot)
-			return false;
-		out = made(from, SPW_SA_OUT, slot);
-		if (!out || !from->fake->taken[SPW_SA_OUT][slot])
-			return false;
-		const struct spw_spi *spi = &to->node.maps.spis[SPW_SPI_SLOT(out->spi)];
-		if (spi->spi != out->spi || spi->tunnel != to_tunnel)
-			return false;
-		in = made(to, SPW_SA_IN, SPW_SPI_SLOT(out->spi));
-		if (!in || !to->fake->taken[SPW_SA_IN][in->slot] || in->spi != out->spi ||
-		    memcmp(in->key, out->key, sizeof(in->key)) != 0 ||
-		    memcmp(in->salt, out->salt, sizeof(in->salt)) != 0)
-			return false;
-	}
-	return true;
-}
-
 static bool both_up(void *arg)
 {
 	(void)arg;
 	return world_state_is(&a, tunnel_a, "up") && world_state_is(&b, tunnel_b, "up") &&
-	       matches(&a, tunnel_a, &b, 2) && matches(&b, tunnel_b, &a, 1);
+	       world_sends_to(&a, tunnel_a, &b, 2) && world_sends_to(&b, tunnel_b, &a, 1);
 }
 
 static bool tables_are(uint32_t a_in, uint32_t a_out, uint32_t b_in, uint32_t b_out)
@@ -135,19 +100,6 @@ static bool empty(void *arg)
 	return tables_are(0, 0, 0, 0);
 }
 
-/* No key was ever used for two outbound SAs, nor for both directions of a node. */
-static void check_keys(void)
-{
-	const struct fake *fakes[2] = {a.fake, b.fake};
-
-	for (int f = 0; f < 2; f++) {
-		for (uint32_t i = 0; i < fakes[f]->adds_cnt; i++)
-			for (uint32_t j = 0; j < i; j++)
-				assert_memory_not_equal(fakes[f]->adds[i].key,
-							fakes[f]->adds[j].key, 16);
-	}
-}
-
 /* ---- static ------------------------------------------------------------------------------- */
 
 static void test_up(void **state)
@@ -160,7 +112,7 @@ static void test_up(void **state)
 	world_dataplane_start(&b);
 	assert_true(world_until(loop, both_up, NULL, 1000));
 	assert_true(world_until(loop, clean, NULL, 100));
-	check_keys();
+	world_check_keys(&a, &b);
 	for (uint32_t i = 0; i < a.fake->adds_cnt; i++) {
 		add = &a.fake->adds[i];
 		assert_int_equal(add->tunnel, 1);
@@ -204,7 +156,7 @@ static void test_dataplane_restart(void **state)
 		assert_true(world_until(loop, both_up, NULL, 1000));
 		assert_int_equal(tunnel_b->local_epoch, epoch + 1);
 		assert_int_equal(tunnel_a->peer_epoch, epoch + 1);
-		check_keys();
+		world_check_keys(&a, &b);
 	}
 	assert_true(world_until(loop, clean, NULL, 4000));
 }
@@ -246,7 +198,7 @@ static void test_control_restart(void **state)
 	assert_true(a.fake->adds_cnt > adds);
 	assert_true(world_until(loop, both_up, NULL, 1000));
 	assert_true(world_until(loop, clean, NULL, 5000));
-	check_keys();
+	world_check_keys(&a, &b);
 	assert_int_equal(a.fake->connections, 2);
 }
 
@@ -269,7 +221,7 @@ static void test_both_restart(void **state)
 	assert_true(world_until(loop, both_up, NULL, 1500));
 	assert_int_equal(tunnel_a->local_epoch, epoch + 1);
 	assert_true(world_until(loop, clean, NULL, 5000));
-	check_keys();
+	world_check_keys(&a, &b);
 }
 
 static void test_stop(void **state)
@@ -303,7 +255,7 @@ static void test_refused_sas(void **state)
 	assert_int_equal(tunnel_a->tx_sa[0], 0);
 	a.fake->refuse_adds = 0;
 	assert_true(world_until(loop, both_up, NULL, 6000));
-	check_keys();
+	world_check_keys(&a, &b);
 	assert_true(world_until(loop, clean, NULL, 5000));
 }
 
@@ -316,7 +268,7 @@ static void test_leftover_sas(void **state)
 		a.fake->taken[SPW_SA_IN][slot] = a.fake->taken[SPW_SA_OUT][slot] = 1;
 	world_dataplane_start(&b);
 	assert_true(world_until(loop, both_up, NULL, 4000));
-	check_keys();
+	world_check_keys(&a, &b);
 }
 
 static void test_full_tables(void **state)
@@ -341,7 +293,7 @@ static void test_full_tables(void **state)
 	assert_int_equal(a.node.maps.tunnels[1].tx_sa[0], 0);
 	world_dataplane_start(&a);
 	assert_true(world_until(loop, both_up, NULL, 3000));
-	check_keys();
+	world_check_keys(&a, &b);
 }
 
 /* What is said of SAs that belong to no session changes nothing. */

@@ -371,3 +371,49 @@ void world_dataplane_says(struct world *world, const void *msg, size_t bytes)
 	fake->says_bytes[next] = (uint32_t)bytes;
 	__atomic_store_n(&fake->says_cnt, fake->says_cnt + 1, __ATOMIC_RELEASE);
 }
+
+/* ---- what its dataplane was given --------------------------------------------------------- */
+
+const struct spw_msg_sa_add *world_made(const struct world *world, uint32_t direction,
+					uint32_t slot)
+{
+	for (uint32_t i = world->fake->adds_cnt; i-- > 0;)
+		if (world->fake->adds[i].direction == direction &&
+		    world->fake->adds[i].slot == slot)
+			return &world->fake->adds[i];
+	return NULL;
+}
+
+bool world_sends_to(const struct world *from, const struct spw_tunnel_obj *tunnel,
+		    const struct world *to, uint32_t to_tunnel)
+{
+	for (uint32_t w = 0; w < from->node.workers; w++) {
+		const struct spw_msg_sa_add *out, *in;
+		uint32_t slot = tunnel->tx_sa[w];
+		if (slot == 0 || from->node.maps.tunnels[tunnel->slot].tx_sa[w] != slot)
+			return false;
+		out = world_made(from, SPW_SA_OUT, slot);
+		if (!out || !from->fake->taken[SPW_SA_OUT][slot])
+			return false;
+		const struct spw_spi *spi = &to->node.maps.spis[SPW_SPI_SLOT(out->spi)];
+		if (spi->spi != out->spi || spi->tunnel != to_tunnel)
+			return false;
+		in = world_made(to, SPW_SA_IN, SPW_SPI_SLOT(out->spi));
+		if (!in || !to->fake->taken[SPW_SA_IN][in->slot] || in->spi != out->spi ||
+		    memcmp(in->key, out->key, sizeof(in->key)) != 0 ||
+		    memcmp(in->salt, out->salt, sizeof(in->salt)) != 0)
+			return false;
+	}
+	return true;
+}
+
+void world_check_keys(const struct world *a, const struct world *b)
+{
+	const struct fake *fakes[2] = {a->fake, b->fake};
+
+	for (int f = 0; f < 2; f++)
+		for (uint32_t i = 0; i < fakes[f]->adds_cnt; i++)
+			for (uint32_t j = 0; j < i; j++)
+				assert_memory_not_equal(fakes[f]->adds[i].key,
+							fakes[f]->adds[j].key, 16);
+}

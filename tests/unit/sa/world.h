@@ -80,4 +80,14 @@ void world_run(struct event_base *loop, int ms);
 /* "state" of spw_sas_describe. */
 bool world_state_is(struct world *world, const struct spw_tunnel_obj *tunnel, const char *state);
 
+/* The last SA that was made in a slot; NULL: none ever was. */
+const struct spw_msg_sa_add *world_made(const struct world *world, uint32_t direction,
+					uint32_t slot);
+/* Whether each worker of `from` sends with an SA whose twin, the same but for its direction, stands
+ * in the tables and the dataplane of `to`. */
+bool world_sends_to(const struct world *from, const struct spw_tunnel_obj *tunnel,
+		    const struct world *to, uint32_t to_tunnel);
+/* No key was ever used for two outbound SAs, nor for both directions of a node. */
+void world_check_keys(const struct world *a, const struct world *b);
+
 #endif
