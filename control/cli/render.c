@@ -150,17 +150,22 @@ void spw_render_record(FILE *out, const json_t *result)
 	members_print(out, result, 0);
 }
 
-/* A session's failures by cause: those that never happened say nothing. */
-static void session_tidy(json_t *sa)
+/* Failures of handshakes by cause: those that never happened say nothing. */
+static void failures_tidy(json_t *owner)
 {
-	json_t *failures = json_object_get(sa, "failures"), *count;
+	json_t *failures = json_object_get(owner, "failures"), *count;
 	const char *cause;
 	void *next;
 
 	json_object_foreach_safe(failures, next, cause, count) if (json_integer_value(count) == 0)
 		json_object_del(failures, cause);
 	if (failures && json_object_size(failures) == 0)
-		json_object_del(sa, "failures");
+		json_object_del(owner, "failures");
+}
+
+static void session_tidy(json_t *sa)
+{
+	failures_tidy(sa);
 	if (json_is_null(json_object_get(sa, "endpoint")))
 		json_object_set_new(sa, "endpoint", json_string("not known until the peer speaks"));
 	if (json_is_null(json_object_get(sa, "handshake_age_s")))
@@ -205,6 +210,31 @@ static void status_head(FILE *out, const json_t *status)
 	fprintf(out, " (%s)\n", text);
 }
 
+/* The node's own key, and what its handshakes met that no tunnel's did. */
+static void status_handshakes(FILE *out, json_t *handshakes)
+{
+	json_t *failures, *count;
+	const char *cause, *between = ": ";
+	json_int_t cookies = json_integer_value(json_object_get(handshakes, "cookies_sent"));
+
+	if (!json_is_object(handshakes))
+		return;
+	fprintf(out, "public key %s\n",
+		json_string_value(json_object_get(handshakes, "public_key")));
+	if (cookies > 0)
+		fprintf(out, "cookies sent while many handshakes came: %lld\n", (long long)cookies);
+	failures_tidy(handshakes);
+	failures = json_object_get(handshakes, "failures");
+	if (!failures)
+		return;
+	fputs("handshake messages not answered", out);
+	json_object_foreach (failures, cause, count) {
+		fprintf(out, "%s%s %lld", between, cause, (long long)json_integer_value(count));
+		between = ", ";
+	}
+	fputc('\n', out);
+}
+
 static void status_tables(FILE *out, const json_t *tables)
 {
 	static const struct spw_column columns[] = {
@@ -240,6 +270,7 @@ void spw_render_status(FILE *out, const json_t *result)
 	const json_t *dataplane = json_object_get(result, "dataplane");
 
 	status_head(out, result);
+	status_handshakes(out, json_object_get(result, "handshakes"));
 	fputc('\n', out);
 	if (json_array_size(json_object_get(dataplane, "workers")) > 0) {
 		spw_table_print(out, COLUMNS(workers), json_object_get(dataplane, "workers"), "");
