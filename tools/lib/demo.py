@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The demo: five namespaces app1 - gwa - relay - gwb - app2, two tenants, real traffic.
+"""The demo: five namespaces app1 - gwa - relay - gwb - app2, two tenants, real traffic. Blue's
+tunnels have sessions, green's a secret that both ends hold.
 
 Everything that is measured becomes one check; the exit status is 0 only if all of them hold.
 """
@@ -26,6 +27,7 @@ PROGRAMS = ("control/cli/spillway", "control/daemon/spillway-control",
 FILE_BYTES = 64 << 20
 MTU_BYTES = 1400
 RATE_MBIT = 50
+KEYS_STAY_S = 5  # younger ones are not changed
 MARKER = b"plain text that no wire may show"
 
 
@@ -64,7 +66,8 @@ class Demo:
     def run(self):
         check = self.checks.run
         with self.checks.progress.step("making namespaces, links and keys"):
-            self.net = topology.chain(self.lab, TENANTS, mtu=MTU_BYTES, taps=True)
+            self.net = topology.chain(self.lab, TENANTS, mtu=MTU_BYTES, taps=True,
+                                      sessions=("blue",))
         if not check("tunnels come up", "8 of 8 ends", self.start):
             return  # nothing else could hold
         captures = [wire.capture(f"wire{i}") for i, wire in enumerate(self.net.wires)]
@@ -81,7 +84,9 @@ class Demo:
               lambda: self.wires(captures))
         check("TCP app1 to app2", "20 Mbit/s or more", lambda: self.tcp(reverse=False))
         check("TCP app2 to app1", "20 Mbit/s or more", lambda: self.tcp(reverse=True))
-        check("UDP at 20 Mbit/s", "0 lost", self.udp)
+        check("UDP at 20 Mbit/s", "0 lost", lambda: self.udp(self.iperf_udp()))
+        check("UDP while blue's keys change", "0 lost, other SPIs at both ends", self.rekey)
+        self.checks.progress.line(self.tunnel_show())
         check("a tenant's packets stay its own", "0 of 5 answered, 5 dropped as route_missing",
               self.isolation)
         self.rate_udp()
@@ -132,12 +137,43 @@ class Demo:
             "bits_per_second"] / 1e6
         return mbit >= 20, f"{mbit:.0f} Mbit/s"
 
-    def udp(self):
-        before = traffic.socket_overflows(self.net.app2["blue"])
-        total = self.iperf("-u", "-b", "20M", "-l", 1200).finish()["sum"]
+    def iperf_udp(self):
+        self.overflows = traffic.socket_overflows(self.net.app2["blue"])
+        return self.iperf("-u", "-b", "20M", "-l", 1200, seconds=max(self.seconds, 4))
+
+    def udp(self, load):
+        total = load.finish()["sum"]
         # What reached app2 and overflowed iperf3's own socket was not lost on the way.
-        lost = total["lost_packets"] + before - traffic.socket_overflows(self.net.app2["blue"])
+        lost = (total["lost_packets"] + self.overflows -
+                traffic.socket_overflows(self.net.app2["blue"]))
         return lost == 0 and total["packets"] > 0, f"{lost} of {total['packets']} lost"
+
+    # ---- keys that change ----
+
+    def ends(self):
+        """What the two ends of gwa's tunnel to the relay say of its session."""
+        return [node.tunnel(name)["sa"] for node, name in ((self.net.gwa, "blue-relay"),
+                                                           (self.net.relay, "blue-a"))]
+
+    def rekey(self):
+        def sent_with():
+            return [[sa["spi"] for sa in end["out"]] for end in self.ends()]
+
+        topology.wait_for(lambda: all(end["handshake_age_s"] >= KEYS_STAY_S for end in self.ends()),
+                          2 * KEYS_STAY_S, "keys that are old enough to be changed")
+        before = sent_with()
+        load = self.iperf_udp()
+        time.sleep(1)
+        self.net.gwa.cli("tunnel", "rekey", "blue-relay")
+        topology.wait_for(lambda: all(new != old for new, old in zip(sent_with(), before)), 2,
+                          "both ends send with new keys")
+        ok, measured = self.udp(load)
+        return ok, f"{measured}, other SPIs at both ends"
+
+    def tunnel_show(self):
+        end = self.ends()[0]
+        return (f"    gwa's tunnel show blue-relay: keying {end['keying']}, state {end['state']}, "
+                f"rekeys {end['rekeys']}, handshake_age_s {end['handshake_age_s']}")
 
     def isolation(self):
         """Blue's gateway is told to send a green address to the relay as blue's; there blue has
