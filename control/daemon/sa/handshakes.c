@@ -265,13 +265,10 @@ void spw_handshake_begin(struct spw_tunnel_sas *entry)
 {
 	struct spw_peer *peer = entry->peer;
 	struct spw_sas *sas = entry->sas;
-	struct spw_noise_offer offer = {
-		.terms = {.caps = SPW_CAP_ESN | SPW_CAP_ROAMING,
-			  .children = (uint8_t)(sas->node->workers < SPW_SESSION_CHILDREN_MAX
-							? sas->node->workers
-							: SPW_SESSION_CHILDREN_MAX),
-			  .window_log2 = SPW_SA_WINDOW_LOG2,
-			  .port = entry->tunnel->remote.port}};
+	struct spw_noise_offer offer = {.terms = {.caps = SPW_CAP_ESN | SPW_CAP_ROAMING,
+						  .children = spw_session_children(entry),
+						  .window_log2 = SPW_SA_WINDOW_LOG2,
+						  .port = entry->tunnel->remote.port}};
 	struct spw_wire_init wire;
 	struct spw_endpoint from;
 	uint32_t index;

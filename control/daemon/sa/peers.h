@@ -118,6 +118,8 @@ void spw_handshake_answer(struct spw_tunnel_sas *entry, uint32_t serial);
 extern const struct spw_sessions_ops spw_session_ops;
 /* sets.h: entry->sets.answered. */
 void spw_session_answered(struct spw_tunnel_sas *entry, struct spw_sa_set *set);
+/* Outbound SAs that we use. */
+uint8_t spw_session_children(const struct spw_tunnel_sas *entry);
 /* SPIs for our next INIT: one for each child of the peer. false: none are left. */
 bool spw_session_offer(struct spw_tunnel_sas *entry);
 void spw_session_offer_free(struct spw_tunnel_sas *entry);

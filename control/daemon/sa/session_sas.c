@@ -30,7 +30,7 @@ static uint32_t offered_cnt(const struct spw_noise_terms *terms)
 	return cnt;
 }
 
-static uint8_t own_children(const struct spw_tunnel_sas *entry)
+uint8_t spw_session_children(const struct spw_tunnel_sas *entry)
 {
 	return (uint8_t)smaller(entry->sas->node->workers, SPW_SESSION_CHILDREN_MAX);
 }
@@ -40,7 +40,7 @@ static uint8_t own_children(const struct spw_tunnel_sas *entry)
 bool spw_session_offer(struct spw_tunnel_sas *entry)
 {
 	struct spw_peer *peer = entry->peer;
-	uint8_t cnt = own_children(entry);
+	uint8_t cnt = spw_session_children(entry);
 
 	if (cnt < peer->peer_children)
 		cnt = (uint8_t)smaller(peer->peer_children, SPW_SESSION_CHILDREN_MAX);
@@ -92,7 +92,7 @@ static int write_response(struct spw_tunnel_sas *entry, const struct spw_sa_set 
 	struct spw_peer *peer = entry->peer;
 	struct spw_noise_answer answer = {
 		.terms = {.caps = peer->result->terms->caps & (SPW_CAP_ESN | SPW_CAP_ROAMING),
-			  .children = own_children(entry),
+			  .children = spw_session_children(entry),
 			  .window_log2 = SPW_SA_WINDOW_LOG2,
 			  .port = init->from.port}};
 	int err;
@@ -159,7 +159,7 @@ static void op_make(void *arg, uint32_t serial)
 	struct spw_tunnel_sas *entry = arg;
 	struct spw_peer *peer = entry->peer;
 	const struct spw_handshake_result *result = peer->result;
-	uint32_t in_cnt, out_cnt = smaller(own_children(entry), offered_cnt(result->terms));
+	uint32_t in_cnt, out_cnt = smaller(spw_session_children(entry), offered_cnt(result->terms));
 	struct spw_sa_set *set = spw_set_new(entry, serial);
 	struct spw_noise_keys *keys = spw_keys_alloc(entry->sas->keys);
 	int err = set && keys ? 0 : -ENOSPC;
