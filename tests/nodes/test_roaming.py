@@ -9,6 +9,7 @@ import time
 import flows
 import pytest
 import topology
+from test_restart import end
 
 PPS = 1000
 MOVED = "192.0.2.9"  # gwa's second address
@@ -242,3 +243,15 @@ def test_nat_that_rebinds_costs_what_is_under_way(natted):
         lost = forth.stop(), back.stop()
     print("lost forth, back, of two times:", lost[0].lost, lost[1].lost)
     assert whole(lost[0], PPS) and whole(lost[1], PPS)
+
+
+@pytest.mark.parametrize("processes", (["control"], ["dataplane"], ["control", "dataplane"]),
+                         ids="+".join)
+def test_relay_that_is_restarted_knows_the_endpoint(natted, processes):
+    """Nobody has configured it, and gwa is silent: the relay is the one that speaks first."""
+    where = endpoint(natted)
+    end(natted.relay, processes)
+    natted.relay.wait_up()
+    assert endpoint(natted) == where
+    address = natted.address("app1", "blue")
+    assert natted.app2["blue"].ping(address, 3) == (3, 3)
