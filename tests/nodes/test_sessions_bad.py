@@ -147,28 +147,31 @@ def to_stranger(frame):
     return frame[12:14] == b"\x08\x00" and frame[30:34] == socket.inet_aton(STRANGER)
 
 
-def refuse(net, send, cause, tunnel=None, cnt=CNT):
-    """send() sends cnt messages, which all fail for that cause, known to be the tunnel's or not."""
-    before = failures(net, tunnel).get(cause, 0), len(lines(net, tunnel))
-    elsewhere = failures(net, None if tunnel else "blue-a")
+def refuse(net, sends, tunnel=None):
+    """sends: {cause: a function that sends ten messages which fail for it}. The tunnel: whose they
+    are known to be."""
+    before, elsewhere = failures(net, tunnel), failures(net, None if tunnel else "blue-a")
+    lines_before = len(lines(net, tunnel))
     address = net.address("app2", "blue")
     with flows.Stream(net.app1["blue"], net.app2["blue"], address, 500) as there:
         there.wait(50)
         capture = net.wires[0].capture("silence")
-        send()
-        topology.wait_for(lambda: failures(net, tunnel).get(cause, 0) >= before[0] + cnt, 5,
-                          f"{cnt} messages are counted as {cause}")
+        for cause, send in sends.items():
+            send()
+            topology.wait_for(lambda c=cause: failures(net, tunnel).get(c, 0) ==
+                              before.get(c, 0) + CNT, 5, f"{CNT} messages are counted as {cause}")
         there.wait(150)
         frames = [bytes(frame) for frame in capture.stop().frames()]
         assert there.stop() == flows.ALL_ARRIVED
     assert not any(map(to_stranger, frames)), "it was answered"
-    assert failures(net, tunnel)[cause] == before[0] + cnt
+    assert failures(net, tunnel) == before | {cause: before.get(cause, 0) + CNT for cause in sends}
     assert failures(net, None if tunnel else "blue-a") == elsewhere
-    assert len(lines(net, tunnel)) == (before[1] + 1 if tunnel else 1), "one line, for a minute"
+    assert len(lines(net, tunnel)) == lines_before + 1, "one line, for a minute"
     return frames
 
 
 def ten(net, message):
+    """Sends a message, or what a function makes anew, ten times."""
     return lambda: [net.stranger.send(message() if callable(message) else message)
                     for _ in range(CNT)]
 
@@ -176,56 +179,32 @@ def ten(net, message):
 # ---- without knowing who sent them --------------------------------------------------------------
 
 
-def test_other_public_key_of_the_relay(net):
-    other = keypair().public
-    refuse(net, ten(net, lambda: net.stranger.init(relay=other)), "mac1")
-
-
-def test_peer_that_nobody_knows(net):
-    refuse(net, ten(net, lambda: net.stranger.init(own=keypair())), "unknown_peer")
-
-
-def test_other_version(net):
-    message = bytearray(net.stranger.init())
-    message[AT_VERSION] = 2
-    refuse(net, ten(net, bytes(message)), "version")
-
-
-def test_cut_and_stretched(net):
-    message = net.stranger.init()
+def test_messages_of_strangers(net):
+    """With another public key of the relay, from nobody known, of another version, cut or
+    stretched, with a public key that is forged; and answers that nobody waits for."""
+    stranger, other = net.stranger, keypair()
+    message = stranger.init()
+    version = message[:AT_VERSION] + b"\2" + message[AT_VERSION + 1:]
     sizes = (8, 11, 12, 16, 72, 100, 164, 208, 239)
-    texts = [message[:size] for size in sizes] + [message + b"\0"]
-    refuse(net, lambda: [net.stranger.send(text) for text in texts], "malformed", cnt=len(texts))
-
-
-def test_forged_public_key(net):
-    message = net.stranger.changed(net.stranger.init(), AT_STATIC)
-    refuse(net, ten(net, message), "not_authentic")
-
-
-def test_answer_that_nobody_waits_for(net):
-    message = net.stranger.with_macs(MARKER + b"\2\1\0\0" + bytes(8) + os.urandom(112))
-    stale = failures(net).get("stale", 0)
-    for _ in range(CNT):
-        net.stranger.send(message)
-    assert net.stranger.heard(0.5) is None
-    assert failures(net)["stale"] == stale + CNT
+    cut = [message[:size] for size in sizes] + [message + b"\0"]
+    answer = stranger.with_macs(MARKER + b"\2\1\0\0" + bytes(8) + os.urandom(112))
+    refuse(net, {"mac1": ten(net, lambda: stranger.init(relay=other.public)),
+                 "unknown_peer": ten(net, lambda: stranger.init(own=other)),
+                 "version": ten(net, version),
+                 "malformed": lambda: [stranger.send(text) for text in cut],
+                 "not_authentic": ten(net, stranger.changed(message, AT_STATIC)),
+                 "stale": ten(net, answer)})
 
 
 # ---- of a peer ----------------------------------------------------------------------------------
 
 
-def test_other_cipher(net, known):
-    refuse(net, ten(net, lambda: net.stranger.init(caps=ESN | GCM256)), "cipher", known)
-
-
-def test_offer_of_no_sa(net, known):
-    refuse(net, ten(net, lambda: net.stranger.init(spis=())), "terms", known)
-
-
-def test_forged_offer(net, known):
-    message = net.stranger.changed(net.stranger.init(), AT_OFFER)
-    refuse(net, ten(net, message), "not_authentic", known)
+def test_messages_of_a_peer(net, known):
+    """For another cipher, without an SPI, forged."""
+    stranger = net.stranger
+    refuse(net, {"cipher": ten(net, lambda: stranger.init(caps=ESN | GCM256)),
+                 "terms": ten(net, lambda: stranger.init(spis=())),
+                 "not_authentic": ten(net, stranger.changed(stranger.init(), AT_OFFER))}, known)
 
 
 def test_own_init_again(net, known):
@@ -233,8 +212,8 @@ def test_own_init_again(net, known):
     earlier, message = net.stranger.init(), net.stranger.init()
     net.stranger.send(message)
     assert net.stranger.heard(2)[8] == 2
-    refuse(net, lambda: [net.stranger.send(each) for each in [message, earlier] * (CNT // 2)],
-           "replayed", known)
+    refuse(net, {"replayed": lambda: [net.stranger.send(each)
+                                      for each in [message, earlier] * (CNT // 2)]}, known)
 
 
 def test_other_psk(net):
@@ -277,8 +256,8 @@ def test_recorded_init(net):
              bytes(frame[30:34]) == socket.inet_aton(RELAY)]
     assert len(inits) == 1
     keys = net.gwa.tunnel("blue-relay")["sa"]["out"]
-    frames = refuse(net, lambda: [net.stranger.raw.send(inits[0]) for _ in range(CNT)],
-                    "replayed", "blue-a")
+    frames = refuse(net, {"replayed": lambda: [net.stranger.raw.send(inits[0])
+                                               for _ in range(CNT)]}, "blue-a")
     assert not any(frame[26:30] == socket.inet_aton(RELAY) and frame[42:50] == MARKER
                    for frame in frames if frame[12:14] == b"\x08\x00"), "it was answered"
     assert net.gwa.tunnel("blue-relay")["sa"]["out"] == keys
