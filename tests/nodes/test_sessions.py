@@ -69,6 +69,7 @@ def test_rekeys_lose_no_packet(net):
         assert (there.stop(), back.stop()) == (flows.ALL_ARRIVED, flows.ALL_ARRIVED)
     after = sa(net.gwa, "blue-relay")
     assert after["rekeys"] == before["rekeys"] + 2
+    assert len(after["out"]) == 1, "what it sends with no more is still told of"
     for node, old in zip(net.nodes, drops):
         new = node.drops()
         assert {reason: cnt for reason, cnt in new.items()

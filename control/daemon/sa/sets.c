@@ -326,7 +326,9 @@ void spw_sets_describe(const struct spw_tunnel_sas *entry, json_t *out)
 			if (set->in_slot[c])
 				json_array_append_new(in_list,
 						      describe_sa(set->spi_in[c], c % workers));
-			if (set->spi_out[c] && in_use(entry->tunnel, set->out_slot[c]))
+			/* No SPI: an SA that a control before has made. */
+			if (set->spi_out[c] && set->out_slot[c] &&
+			    in_use(entry->tunnel, set->out_slot[c]))
 				json_array_append_new(out_list, describe_sa(set->spi_out[c], c));
 		}
 	}

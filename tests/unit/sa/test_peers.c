@@ -140,6 +140,16 @@ static json_int_t failures(struct world *world, const struct spw_tunnel_obj *tun
 	return cnt;
 }
 
+/* SAs that the tunnel is said to send with ("out") or to receive with ("in"). */
+static size_t told_cnt(struct world *world, const struct spw_tunnel_obj *tunnel, const char *way)
+{
+	json_t *text = spw_sas_describe(&world->node, tunnel);
+	size_t cnt = json_array_size(json_object_get(text, way));
+
+	json_decref(text);
+	return cnt;
+}
+
 static uint32_t sas_cnt(const struct world *world, uint32_t direction)
 {
 	uint32_t cnt = 0;
@@ -199,6 +209,8 @@ static void test_rekey(void **state)
 	/* Two sessions: one that sends, one that receives what is late. */
 	assert_int_equal(sas_cnt(&a, SPW_SA_OUT), 2);
 	assert_true(sas_cnt(&a, SPW_SA_IN) >= 4);
+	assert_int_equal(told_cnt(&a, tunnel_a, "out"), 2);
+	assert_int_equal(told_cnt(&a, tunnel_a, "in"), sas_cnt(&a, SPW_SA_IN));
 }
 
 /* A sends with the SPIs that B offered before it knew how many workers A has, and the reverse. */
