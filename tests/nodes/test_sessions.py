@@ -87,17 +87,3 @@ def test_end_of_control_loses_no_packet(net, number):
             topology.wait_for(lambda: node.pid("control") != pid, 10, "control runs again")
         there.wait(2000, timeout_s=20)
         assert (there.stop(), back.stop()) == (flows.ALL_ARRIVED, flows.ALL_ARRIVED)
-
-
-@pytest.mark.parametrize("name", NODES)
-def test_traffic_flows_again_after_the_dataplane_was_killed(net, name):
-    node = getattr(net, name)
-    with stream(net) as there:
-        there.wait(100)
-        os.kill(node.pid("dataplane"), signal.SIGKILL)
-        topology.wait_for(lambda: time.monotonic() - there.last_arrival_s > 0.1, 5, "a gap")
-        there.wait(50, timeout_s=10)
-        node.wait_up()
-        there.wait(100)
-        arrivals = there.stop()
-    assert arrivals.doubled == 0 and arrivals.damaged == 0

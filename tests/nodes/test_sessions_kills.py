@@ -49,7 +49,7 @@ def spis(frames, destination):
 def test_both_ends_start_at_once(net):
     """Both begin a handshake; in the end each direction has one session that is sent with."""
     with stream(net, 300) as there, stream(net, 300, back=True) as back:
-        for _ in range(3):
+        for _ in range(2):
             pids = [node.pid("dataplane") for node in (net.gwa, net.relay)]
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
