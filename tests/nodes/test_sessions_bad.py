@@ -44,7 +44,7 @@ class Stranger:
         self.sock.bind((STRANGER, 4500))
         self.raw = space.socket(socket.AF_PACKET, socket.SOCK_RAW)
         self.raw.bind(("wire1", 0))
-        self.net, self.own = net, keypair()
+        self.own = keypair()
         self.relay = X25519DH().create_public(
             base64.b64decode(net.lab.key("relay")[1]))
         self.name = base64.b64encode(self.own.public.data).decode()
