@@ -17,13 +17,6 @@
 #include "control/daemon/net/net.h"
 #include "control/daemon/sa/peers.h"
 
-/* INITs with a valid mac1 in a second from which on cookies are asked for. Reading one costs some
- * 200 us: a tenth of a second goes to strangers at most, and a thousand tunnels that start at once
- * are through the first half before anybody is asked. */
-#define INITS_UNASKED 500u
-/* Cookies sent in a second: one costs 10 us, most of it the kernel's. */
-#define COOKIES_MAX 20000u
-
 #define INDEX_TUNNEL_BITS 20u /* limits.tunnels x workers is below 2^20 */
 
 static const char *const failure_texts[SPW_FAILURE_CNT] = {
@@ -61,18 +54,6 @@ static void fail(struct spw_peers *peers, struct spw_tunnel_sas *entry,
 
 /* ---- load --------------------------------------------------------------------------------- */
 
-static void count_second(struct spw_peers *peers, uint64_t now_ms)
-{
-	if (now_ms - peers->second_ms < 1000)
-		return;
-	/* What the last second saw says what this one begins with. */
-	peers->inits_cnt = now_ms - peers->second_ms < 2000 && peers->inits_cnt > INITS_UNASKED
-				   ? INITS_UNASKED
-				   : 0;
-	peers->cookies_cnt = 0;
-	peers->second_ms = now_ms;
-}
-
 /* Whether an INIT may cost a Diffie-Hellman; otherwise a cookie may have been sent. */
 static bool admit(struct spw_peers *peers, const struct spw_message *message)
 {
@@ -80,20 +61,15 @@ static bool admit(struct spw_peers *peers, const struct spw_message *message)
 	struct spw_wire_cookie reply;
 	uint64_t now_ms = spw_boot_ms();
 
-	count_second(peers, now_ms);
-	if (peers->inits_cnt < INITS_UNASKED) {
-		peers->inits_cnt++;
+	if (spw_admission_unasked(&peers->admission, now_ms))
 		return true;
-	}
-	peers->inits_cnt++;
 	spw_endpoint_map(&message->from, source.address);
 	if (spw_mac2_valid(peers->cookie_secret, now_ms, &source, message->data, message->bytes))
 		return true;
-	if (peers->cookies_cnt >= COOKIES_MAX ||
+	if (!spw_admission_cookie(&peers->admission, source.address) ||
 	    spw_cookie_reply_write(peers->cookie_secret, now_ms, peers->identity, &source,
 				   message->data, message->bytes, &reply) < 0)
 		return false;
-	peers->cookies_cnt++;
 	peers->cookies_sent++;
 	spw_messages_io_send(peers->sas->io, &message->to, &message->from, &reply, sizeof(reply));
 	return false;

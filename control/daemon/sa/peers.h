@@ -14,6 +14,7 @@
 #include "control/daemon/log.h"
 #include "control/daemon/noise/cookie.h"
 #include "control/daemon/noise/noise.h"
+#include "control/daemon/sa/admission.h"
 #include "control/daemon/sa/sas_private.h"
 #include "control/daemon/sa/stamps.h"
 #include "control/daemon/session/sessions.h"
@@ -88,9 +89,9 @@ struct spw_peers {
 	struct spw_stamps *stamps;
 	struct event *poll; /* once a second: counters */
 	struct spw_failures failures;
-	uint64_t second_ms; /* when the counts below began */
-	uint32_t inits_cnt, cookies_cnt;
+	struct spw_admission admission;
 	uint64_t cookies_sent;
+	uint64_t turn_us; /* the first that is free for an INIT of ours */
 	struct spw_tunnel_sas *by_key[SPW_PEER_BUCKETS];
 };
 
