@@ -15,6 +15,10 @@
 #include "control/daemon/sa/peers.h"
 #include "control/daemon/sa/sets.h"
 
+/* INITs of ours in a second, for all tunnels. One costs 100 to 160 us: a third of a core at most,
+ * however many tunnels start at once or have peers that are not there. */
+#define INITS_PER_SECOND 2000u
+
 static uint32_t smaller(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
@@ -192,6 +196,17 @@ void spw_session_answered(struct spw_tunnel_sas *entry, struct spw_sa_set *set)
 
 /* ---- using and ending it ------------------------------------------------------------------ */
 
+static uint64_t op_init_turn(void *arg, uint64_t now_ms)
+{
+	struct spw_tunnel_sas *entry = arg;
+	uint64_t *turn_us = &entry->sas->peers->turn_us, at_us = now_ms * 1000;
+
+	if (at_us < *turn_us)
+		at_us = *turn_us;
+	*turn_us = at_us + 1000000 / INITS_PER_SECOND;
+	return (at_us + 999) / 1000;
+}
+
 static void op_send_init(void *arg)
 {
 	struct spw_tunnel_sas *entry = arg;
@@ -250,6 +265,7 @@ static void op_drop(void *arg, uint32_t serial)
 }
 
 const struct spw_sessions_ops spw_session_ops = {
+	.init_turn = op_init_turn,
 	.send_init = op_send_init,
 	.make = op_make,
 	.send_response = op_send_response,

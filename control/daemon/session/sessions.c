@@ -173,14 +173,13 @@ static void begin_sending(struct spw_sessions *s, struct spw_session *session)
 	s->shaken = true;
 	s->shaken_ms = session->born_ms;
 	s->shaking = s->asked = s->worn = s->unanswered = s->silent = false;
-	s->tries = 0;
+	s->tries = s->confirms = 0;
 	s->base = s->totals;
 	s->rekey_ms = session->born_ms + SPW_SESSION_REKEY_OTHER_MS;
 	if (session->initiator)
 		s->rekey_ms = session->born_ms + SPW_SESSION_REKEY_AFTER_MS +
 			      draw(s) % SPW_SESSION_REKEY_JITTER_MS;
 	s->confirming = session->initiator && !session->heard;
-	s->confirms = 0;
 	s->confirm_at_ms = s->now_ms;
 	if (!s->confirming) {
 		release(s);
@@ -271,6 +270,11 @@ static void shake(struct spw_sessions *s)
 	}
 	if (s->now_ms < s->init_at_ms)
 		return;
+	if (!s->has_turn && s->ops->init_turn)
+		s->init_at_ms = s->ops->init_turn(s->arg, s->now_ms);
+	s->has_turn = s->now_ms < s->init_at_ms;
+	if (s->has_turn)
+		return;
 	s->tries++;
 	s->awaiting = true;
 	s->init_ms = s->now_ms;
@@ -331,9 +335,8 @@ void spw_sessions_start(struct spw_sessions *s, uint64_t now_ms)
 	spw_sessions_stop(s);
 	advance(s, now_ms);
 	s->running = true;
-	s->hold_ms = s->now_ms;
+	s->hold_ms = s->tokens_ms = s->now_ms;
 	s->tokens = SPW_SESSION_INITS_BURST;
-	s->tokens_ms = s->now_ms;
 	run(s);
 }
 

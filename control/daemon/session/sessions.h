@@ -36,6 +36,9 @@
 #define SPW_SESSIONS_MAX 4u /* previous, current, next and one of ours under way */
 
 struct spw_sessions_ops {
+	/* When an INIT that is due may be sent: now, or later, and that turn is kept for it. So
+	 * thousands of tunnels begin one after the other. NULL: always now. */
+	uint64_t (*init_turn)(void *arg, uint64_t now_ms);
 	/* A new INIT, with a new ephemeral key: answers to earlier ones are void. */
 	void (*send_init)(void *arg);
 	/* Make inbound and outbound SAs with the keys that the handshake which was just told of has
@@ -90,7 +93,7 @@ struct spw_sessions {
 	uint64_t switch_at_ms;
 
 	/* Handshakes that we begin. */
-	bool shaking, awaiting, asked, worn;
+	bool shaking, awaiting, asked, worn, has_turn;
 	uint32_t tries;
 	uint64_t attempt_ms, init_ms, init_at_ms;
 	uint64_t hold_ms;  /* no INIT before */

@@ -9,6 +9,13 @@
 
 #include "tests/unit/session/end.h"
 
+static uint64_t op_init_turn(void *arg, uint64_t now_ms)
+{
+	struct end *end = arg;
+
+	return end->turn_ms > now_ms ? end->turn_ms : now_ms;
+}
+
 static void op_send_init(void *arg)
 {
 	struct end *end = arg;
@@ -61,6 +68,7 @@ static void op_drop(void *arg, uint32_t serial)
 }
 
 static const struct spw_sessions_ops ops = {
+	.init_turn = op_init_turn,
 	.send_init = op_send_init,
 	.make = op_make,
 	.send_response = op_send_response,

@@ -18,6 +18,7 @@ enum answer { ANSWER_AT_ONCE, ANSWER_NEVER, ANSWER_ERROR };
 struct end {
 	struct spw_sessions s;
 	uint64_t now_ms;
+	uint64_t turn_ms; /* no INIT before */
 	enum answer answer;
 	int switch_error;
 	uint32_t inits, responses, dummies, drops_cnt;

@@ -44,6 +44,33 @@ static void test_initiator(void **state)
 	assert_int_equal(end.inits, 1);
 }
 
+/* An INIT waits for its turn and keeps it; the next one waits for another. */
+static void test_turns(void **state)
+{
+	struct end end;
+
+	(void)state;
+	end_new(&end, true, false);
+	end.turn_ms = end.now_ms + 700;
+	spw_sessions_set_initiate(&end.s, true);
+	spw_sessions_tick(&end.s, end.now_ms);
+	assert_int_equal(spw_sessions_deadline(&end.s), end.turn_ms);
+	end.turn_ms = end.now_ms + 5000;
+	end_pass(&end, 699);
+	assert_int_equal(end.inits, 0);
+	end_pass(&end, 1);
+	assert_int_equal(end.inits, 1);
+	end_pass(&end, 4299);
+	assert_int_equal(end.inits, 1);
+	end_pass(&end, 1);
+	assert_int_equal(end.inits, 2);
+	/* The peer's own handshake makes the one that waits needless. */
+	end.turn_ms = end.now_ms + 5000;
+	end_up_as_responder(&end);
+	end_pass(&end, 10000);
+	assert_int_equal(end.inits, 0);
+}
+
 static void test_dummies_unanswered(void **state)
 {
 	struct end end;
@@ -486,6 +513,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_initiator),
+		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_dummies_unanswered),
 		cmocka_unit_test(test_responder),
 		cmocka_unit_test(test_pace),
