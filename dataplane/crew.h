@@ -15,8 +15,9 @@
  * ring holds (ports.c), as all that a port receives may be on its way to one worker. */
 #define SPW_HANDOFF_PACKETS 2048u
 
-/* Dummies that a worker may be asked for before it has sent them: as many as it sends in a loop. */
-#define SPW_DUMMIES_MAX 64u
+/* Dummies that a worker may be asked for before it has sent them: one for each of a thousand peers
+ * that begin at once. With room for 64, of 1,000 peers on one core up to 428 got none. */
+#define SPW_DUMMIES_MAX 1024u
 
 struct spw_crew {
 	uint32_t workers;
