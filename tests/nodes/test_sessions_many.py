@@ -81,7 +81,7 @@ def test_hundreds_of_peers_at_once(lab):
     node, far = start(lab, 300)
     assert shake(lab, far, 0, 300)["up"] == 300
     node.wait_up()
-    # All peers have started anew, behind another port; the node's one dummy may go to the old one.
+    # All peers have started anew, behind another port. The node answers each with one dummy.
     assert shake(lab, far, 0, 300, seconds=5)["answered"] == 300
     node.wait_up()
 
