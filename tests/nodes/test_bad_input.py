@@ -24,7 +24,8 @@ IMPOSSIBLE = (0xFFFFFFFF, 0x00000100)  # SPIs beyond the table, and in slot 0
 def site(request, open_lab):
     with open_lab(request.node) as lab:
         made = foreign.Site(lab, lan_mtu=1280, tunnel_mtu=1200,
-                            settings={"deny": ["203.0.113.0/24", "2001:db8:dead::/48"]})
+                            settings={"deny": ["203.0.113.0/24", "2001:db8:dead::/48"],
+                                      "limits": {"control_per_source": 200}})
         made.start()
         yield made
         made.close()

@@ -14,7 +14,7 @@ import pytest
 import topology
 from test_restart import Watch, end, esp_key, findings, stream
 
-ROUNDS = int(os.environ.get("SPW_KILL_ROUNDS", 12))
+ROUNDS = int(os.environ.get("SPW_KILL_ROUNDS", 9))
 AGAIN_S_MAX = 8  # a dataplane's start with sanitizers on a busy machine, and a handshake
 SAS_MAX = 8  # of a tunnel: four sessions, and four sets that controls before have left
 NODES = ("gwa", "relay", "gwb")
